@@ -1,0 +1,1 @@
+"""An on-prem appliance that orchestrates open-weight models served by vLLM."""

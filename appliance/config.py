@@ -1,0 +1,340 @@
+"""YAML and environment → frozen settings, once; every error names the file, the key and what to do."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, StringConstraints, ValidationError, model_validator
+
+from appliance.errors import ConfigError
+
+Identifier = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9._-]{0,62}$")]
+
+ENVIRONMENT_OVERRIDES = {
+    "APPLIANCE_HOST": ("server", "host"),
+    "APPLIANCE_PORT": ("server", "port"),
+    "APPLIANCE_DATA_DIR": ("data_dir",),
+    "APPLIANCE_ENGINE_PYTHON": ("engines", "python"),
+}
+"""Environment variables that win over the file, and the key that each of them sets."""
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
+
+
+class ServerSettings(_Section):
+    """The HTTP door."""
+
+    host: str = "127.0.0.1"
+    """Address to listen on. Anything but loopback needs `require_api_key`."""
+    port: int = Field(8000, ge=1, le=65535)
+    """TCP port to listen on."""
+    require_api_key: bool = True
+    """Ask every caller for a bearer key, except at /health and /ready."""
+    api_key_file: Path = Path("api-key")
+    """File with one key per line, below `data_dir` unless absolute. Made with one random key when it is not there."""
+    max_body_bytes: int = Field(2_000_000, ge=1_000)
+    """Larger request bodies are refused."""
+
+    @model_validator(mode="after")
+    def _open_only_on_loopback(self) -> Self:
+        if not self.require_api_key and self.host not in {"127.0.0.1", "::1", "localhost"}:
+            raise ValueError("require_api_key: false is allowed on a loopback host only; set host to 127.0.0.1")
+        return self
+
+
+class EnginesSettings(_Section):
+    """How engine processes are run."""
+
+    python: Path = Path(".venv-engine/bin/python")
+    """Python interpreter of the environment that holds vLLM."""
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    """`auto` takes CUDA when NVML shows a GPU."""
+    first_port: int = Field(8100, ge=1024, le=65000)
+    """Engines listen on loopback at the first free ports from here on."""
+    start_timeout_s: float = Field(300, gt=0)
+    """An engine that has not generated a token by then has failed to start."""
+    drain_timeout_s: float = Field(10, ge=0)
+    """Requests in flight get this long to finish when an engine stops."""
+    max_parallel_starts: int = Field(8, ge=1)
+    """Engines started at once on the CPU. Engines that share a GPU always start one after the other."""
+
+
+class EngineSettings(_Section):
+    """vLLM's options of one pool member, under vLLM's names."""
+
+    max_model_len: int = Field(4096, ge=16)
+    """Longest prompt and answer together, in tokens."""
+    max_num_seqs: int = Field(64, ge=1)
+    """Sequences in one batch."""
+    max_num_batched_tokens: int = Field(2048, ge=16)
+    """Tokens in one step."""
+    kv_cache_memory_bytes: int = Field(ge=1_000_000)
+    """Bytes of KV cache per GPU: pinned, not a fraction, so that neighbours on a GPU leave each other alone."""
+    gpu_memory_utilization: float = Field(0.9, gt=0, le=1)
+    """vLLM checks it at start even when the KV bytes are pinned; ignored on the CPU."""
+    tensor_parallel_size: int = Field(1, ge=1)
+    """GPUs per engine."""
+    gpu_ids: tuple[str, ...] = ()
+    """GPU indices or UUIDs; as many as `tensor_parallel_size`. Empty on the CPU."""
+    dtype: Literal["auto", "float16", "bfloat16", "float32"] = "auto"
+    """Type of weights and activations."""
+    enforce_eager: bool = False
+    """No CUDA graphs and no compilation: a quick start, slower tokens."""
+    cpu_threads: int = Field(1, ge=1)
+    """OpenMP threads of a CPU engine."""
+    extra_args: tuple[str, ...] = ()
+    """Further vLLM options, as they would stand on its command line."""
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        if self.gpu_ids and len(self.gpu_ids) != self.tensor_parallel_size:
+            raise ValueError(
+                f"gpu_ids names {len(self.gpu_ids)} GPUs, but tensor_parallel_size is {self.tensor_parallel_size}; "
+                "make them equal"
+            )
+        return self
+
+
+class PoolMember(_Section):
+    """One model of the pool and how many engines serve it."""
+
+    model: Identifier
+    """Id of a catalog manifest."""
+    replicas: int = Field(1, ge=1, le=64)
+    """Engines that serve it."""
+    engine: EngineSettings
+    """Options of each of its engines."""
+
+
+class ModelsSettings(_Section):
+    """Where models are described and stored."""
+
+    catalog: Path
+    """Directory of manifests (*.yaml)."""
+    store: Path
+    """Directory with one directory of weights per model id."""
+    verify_digests: bool = True
+    """Hash every file of a model against its manifest before an engine starts."""
+
+
+class RolesSettings(_Section):
+    """Which model plays which role. A list is an order of preference: the next one is taken when one fails."""
+
+    planner: tuple[Identifier, ...] = ()
+    """Models that turn a question into a task graph. Empty: everything is answered directly."""
+    executors: dict[Identifier, tuple[Identifier, ...]] = Field(default_factory=dict)
+    """Skill → models that carry out a task of this skill."""
+    verifier: tuple[Identifier, ...] = ()
+    """Models that judge a result. Empty: results are not verified."""
+    synthesizer: tuple[Identifier, ...] = ()
+    """Models that write the answer from the results. Empty: the last task's result is the answer."""
+    generalist: tuple[Identifier, ...] = Field(min_length=1)
+    """Models that answer in one call: the direct strategy, and the fallback."""
+
+
+class DirectRule(_Section):
+    """When `auto` orchestrates: the prompt shows at least `min_cues` matches of the `cues` taken together."""
+
+    cues: tuple[str, ...] = ()
+    """Regular expressions; each match counts once."""
+    min_cues: int = Field(2, ge=0)
+    """Fewer matches than this: the generalist answers directly."""
+    max_prompt_chars: int = Field(20_000, ge=1)
+    """Longer prompts are answered directly."""
+
+
+class BudgetSettings(_Section):
+    """Limits of one request, over all calls below it."""
+
+    calls: int = Field(32, ge=1)
+    """Engine calls."""
+    tokens: int = Field(16_000, ge=16)
+    """Prompt and completion tokens together."""
+    wall_s: float = Field(120, gt=0)
+    """Seconds."""
+    tasks: int = Field(16, ge=1)
+    """Tasks in a plan."""
+
+
+class RoleLimits(_Section):
+    """Sampling of one role."""
+
+    max_tokens: int = Field(512, ge=1)
+    """Longest answer of one call."""
+    temperature: float = Field(0.0, ge=0, le=2)
+    """Sampling temperature of the first attempt."""
+
+
+class VerificationSettings(_Section):
+    """How results are judged and mended."""
+
+    enabled: bool = True
+    """Off: results are taken as they come."""
+    threshold: float = Field(0.5, ge=0, le=1)
+    """A result passes when the verifier's probability of `pass` is at least this."""
+    repair_attempts: int = Field(2, ge=0, le=16)
+    """Fresh samples after a failed verdict. When none passes, the attempt with the highest probability is taken."""
+    repair_temperature: float = Field(0.8, ge=0, le=2)
+    """Sampling temperature of those."""
+
+
+class CoordinatorSettings(_Section):
+    """How `auto` answers."""
+
+    virtual_model: Identifier = "auto"
+    """Name under which callers reach the coordinator."""
+    direct: DirectRule = Field(default_factory=lambda: DirectRule())
+    """The rule that chooses between direct and orchestrated."""
+    budget: BudgetSettings = Field(default_factory=lambda: BudgetSettings())
+    """Limits of one request."""
+    verification: VerificationSettings = Field(default_factory=lambda: VerificationSettings())
+    """How results are judged and mended."""
+    limits: dict[Literal["planner", "executor", "verifier", "synthesizer", "generalist"], RoleLimits] = Field(
+        default_factory=dict
+    )
+    """Sampling by role."""
+
+
+class LedgerSettings(_Section):
+    """Where traces are kept."""
+
+    file: Path = Path("ledger.sqlite")
+    """SQLite file, below `data_dir` unless absolute."""
+    keep_content: bool = False
+    """Keep prompts and answers in traces; without it only sizes, times and verdicts are kept."""
+    keep_days: int = Field(30, ge=1)
+    """Older traces are deleted at start."""
+
+
+class Settings(_Section):
+    """The whole configuration of one appliance."""
+
+    version: Literal[1] = 1
+    """Version of this schema."""
+    data_dir: Path = Path("var")
+    """Directory for keys, the ledger, logs, caches and the lock; relative to the working directory."""
+    server: ServerSettings = Field(default_factory=lambda: ServerSettings())
+    """The HTTP door."""
+    engines: EnginesSettings = Field(default_factory=lambda: EnginesSettings())
+    """How engine processes are run."""
+    models: ModelsSettings
+    """Where models are described and stored."""
+    pool: tuple[PoolMember, ...] = Field(min_length=1)
+    """The models that are served."""
+    roles: RolesSettings
+    """Which model plays which role."""
+    coordinator: CoordinatorSettings = Field(default_factory=lambda: CoordinatorSettings())
+    """How `auto` answers."""
+    ledger: LedgerSettings = Field(default_factory=lambda: LedgerSettings())
+    """Where traces are kept."""
+
+    _source: str = PrivateAttr(default="")
+
+    @property
+    def source(self) -> str:
+        """The file that these settings came from."""
+        return self._source
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        pool = [member.model for member in self.pool]
+        for model in pool:
+            if pool.count(model) > 1:
+                raise ValueError(f"pool: {model} stands twice; use replicas")
+            if model == self.coordinator.virtual_model:
+                raise ValueError(f"coordinator.virtual_model: {model} is also a model of the pool; rename one")
+        for key, models in self.role_models().items():
+            for model in models:
+                if model not in pool:
+                    raise ValueError(f"roles.{key}: {model} is not in the pool; add it there or name one of {pool}")
+        if self.roles.planner and not self.roles.executors:
+            raise ValueError("roles.executors: a planner needs at least one skill with an executor")
+        return self
+
+    def role_models(self) -> dict[str, tuple[str, ...]]:
+        """Dotted role key → models, as in the file."""
+        roles = self.roles
+        named = {f"executors.{skill}": models for skill, models in roles.executors.items()}
+        return named | {
+            "planner": roles.planner,
+            "verifier": roles.verifier,
+            "synthesizer": roles.synthesizer,
+            "generalist": roles.generalist,
+        }
+
+    def below_data_dir(self, path: Path) -> Path:
+        """`path`, taken below `data_dir` unless it is absolute."""
+        return path if path.is_absolute() else self.data_dir / path
+
+
+def load(path: Path, environment: dict[str, str] | None = None) -> Settings:
+    """Read and check one configuration file.
+
+    Relative paths under `models` are taken from the file's own directory. Raises ConfigError.
+    """
+    environment = dict(os.environ) if environment is None else environment
+    try:
+        document = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise ConfigError(f"{path}: no such file; give an existing one with --config") from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path}: can't be read: {error}") from None
+    except yaml.YAMLError as error:
+        raise ConfigError(f"{path}: not valid YAML: {_one_line(error)}") from None
+    if not isinstance(document, dict):
+        raise ConfigError(f"{path}: expected a mapping of settings at the top; see config/starter.yaml")
+    _override(document, environment)
+    try:
+        settings = Settings.model_validate(document)
+    except ValidationError as error:
+        raise ConfigError(f"{path}: {describe(error)}") from None
+    return _anchored(settings, path)
+
+
+def describe(error: ValidationError) -> str:
+    """All problems of a validation error in one line, each with its key."""
+    problems = []
+    for problem in error.errors(include_url=False):
+        key = ".".join(str(part) for part in problem["loc"])
+        message = problem["msg"].removeprefix("Value error, ")
+        if problem["type"] == "extra_forbidden":
+            message = "unknown key; see `appliance config schema` for the known ones"
+        problems.append(f"{key}: {message}" if key else message)
+    return "; ".join(problems)
+
+
+def json_schema() -> dict[str, Any]:
+    """JSON Schema of a configuration file, for editors and `appliance config schema`."""
+    schema = Settings.model_json_schema()
+    schema["$schema"] = "https://json-schema.org/draft/2020-12/schema"
+    schema["title"] = "Configuration of the appliance"
+    return schema
+
+
+def _override(document: dict[str, Any], environment: dict[str, str]) -> None:
+    for variable, keys in ENVIRONMENT_OVERRIDES.items():
+        if variable not in environment:
+            continue
+        section = document
+        for key in keys[:-1]:
+            section = section.setdefault(key, {})
+        section[keys[-1]] = environment[variable]
+
+
+def _anchored(settings: Settings, path: Path) -> Settings:
+    base = path.resolve().parent
+    models = settings.models.model_copy(
+        update={"catalog": base / settings.models.catalog, "store": base / settings.models.store}
+    )
+    anchored = settings.model_copy(update={"models": models})
+    anchored._source = str(path)
+    return anchored
+
+
+def _one_line(error: Exception) -> str:
+    return " ".join(str(error).split())

@@ -1,0 +1,1 @@
+"""The words of the house as types: frozen values without behaviour of the outside world."""

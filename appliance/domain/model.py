@@ -1,0 +1,53 @@
+"""Models of the catalog and the roles that they may play."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+
+
+class Role(StrEnum):
+    """What one call is for."""
+
+    PLANNER = "planner"
+    EXECUTOR = "executor"
+    VERIFIER = "verifier"
+    SYNTHESIZER = "synthesizer"
+    GENERALIST = "generalist"
+    """Answers the whole question in one call: the direct strategy, and the fallback of every other one."""
+
+
+@dataclass(frozen=True, slots=True)
+class ModelFile:
+    """One approved file of a model: its path below the model's directory, size and SHA-256 (hex)."""
+
+    path: str
+    size_bytes: int
+    sha256: str
+
+
+@dataclass(frozen=True, slots=True)
+class Model:
+    """An open-weight model at a pinned revision.
+
+    `skills` maps a skill name to a prior score in [0, 1]. `prompt_set` names the templates under
+    `coordinator/prompts/` that this model understands.
+    """
+
+    model_id: str
+    repository: str
+    revision: str
+    licence: str
+    publisher: str
+    country: str
+    family: str
+    architecture: str
+    parameters: int
+    dtype: str
+    context_tokens: int
+    roles: frozenset[Role]
+    skills: Mapping[str, float]
+    prompt_set: str
+    files: tuple[ModelFile, ...]
+    description: str = ""

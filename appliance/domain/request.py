@@ -1,0 +1,139 @@
+"""A chat request on its way through the house, and the events of its answer."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from appliance.domain.model import Role
+
+
+@dataclass(frozen=True, slots=True)
+class ChatMessage:
+    """One message; `extra` holds the OpenAI fields that only an engine reads (tool calls, name, …)."""
+
+    role: str
+    content: str
+    extra: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class ChatRequest:
+    """What the caller asked for.
+
+    `model` is a pool model or a virtual one (`auto`). `sampling` holds OpenAI's request fields that go to the engine
+    unchanged when one call answers (temperature, top_p, stop, seed, response_format, tools, logprobs, …).
+    `max_tokens` bounds the answer; None means what the model's context leaves.
+    """
+
+    model: str
+    messages: tuple[ChatMessage, ...]
+    max_tokens: int | None = None
+    sampling: Mapping[str, Any] = field(default_factory=dict)
+    show_progress: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class CallContext:
+    """What every call below a request carries. `deadline_s` is on the monotonic clock."""
+
+    request_id: str
+    trace_id: str
+    task_id: str
+    role: Role
+    tenant: str
+    priority: int
+    deadline_s: float
+    remaining_tokens: int
+    cache_salt: str
+
+
+@dataclass(frozen=True, slots=True)
+class EngineCall:
+    """One chat completion wanted from one model: an OpenAI body without `model` and `stream`."""
+
+    model_id: str
+    messages: tuple[Mapping[str, Any], ...]
+    max_tokens: int | None
+    params: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class TokenLogprob:
+    """A generated token with its log probability (nats) and that of its strongest alternatives."""
+
+    token: str
+    logprob: float
+    alternatives: Mapping[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """Tokens of one or several calls."""
+
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
+    cached_tokens: int = 0
+
+    @property
+    def total_tokens(self) -> int:
+        """Prompt and completion together."""
+        return self.prompt_tokens + self.completion_tokens
+
+    def __add__(self, other: Usage) -> Usage:
+        return Usage(
+            self.prompt_tokens + other.prompt_tokens,
+            self.completion_tokens + other.completion_tokens,
+            self.cached_tokens + other.cached_tokens,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class CallChunk:
+    """A piece of one engine call's answer. The last chunk has `finish_reason`; one (often after it) has `usage`.
+
+    `raw_delta` is the engine's `delta` object as it came (tool calls and the like) for verbatim relay,
+    `raw_logprobs` the choice's `logprobs`.
+    """
+
+    text: str = ""
+    reasoning: str = ""
+    logprobs: tuple[TokenLogprob, ...] = ()
+    finish_reason: str | None = None
+    usage: Usage | None = None
+    engine_id: str = ""
+    raw_delta: Mapping[str, Any] | None = None
+    raw_logprobs: Mapping[str, Any] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ReasoningDelta:
+    """Progress or working, shown to clients that read `reasoning_content`; not part of the answer."""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class ContentDelta:
+    """A piece of the answer. `raw_delta` / `raw_logprobs` as in `CallChunk`, when one call answers."""
+
+    text: str
+    raw_delta: Mapping[str, Any] | None = None
+    raw_logprobs: Mapping[str, Any] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Finished:
+    """The last event: why it ended, the true usage summed over all calls, and calls per role and model."""
+
+    finish_reason: str
+    usage: Usage
+    trace_id: str
+    strategy: str
+    calls: int
+    usage_by_role: Mapping[str, Usage] = field(default_factory=dict)
+    usage_by_model: Mapping[str, Usage] = field(default_factory=dict)
+
+
+AnswerEvent = ReasoningDelta | ContentDelta | Finished

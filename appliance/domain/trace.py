@@ -1,0 +1,131 @@
+"""The record of everything done for one request."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from appliance.domain.model import Role
+from appliance.domain.request import Usage
+
+
+class Verdict(StrEnum):
+    """What a verifier says of a result."""
+
+    PASS = "pass"
+    FAIL = "fail"
+    UNSURE = "unsure"
+
+
+class Outcome(StrEnum):
+    """How a call, a task or a request ended."""
+
+    OK = "ok"
+    ERROR = "error"
+    CANCELLED = "cancelled"
+    SKIPPED = "skipped"
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """The strategy chosen for the request and the reasons for it, in the order they were weighed."""
+
+    strategy: str
+    reasons: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class CallRecord:
+    """One engine call. Times are seconds; `started_s` counts from the start of the request.
+
+    `queue_s` is the time until the call was sent to an engine, `engine_s` the time the engine worked on it.
+    `prompt` and `answer` are kept only where the policy says so.
+    """
+
+    call_id: str
+    task_id: str
+    role: Role
+    model_id: str
+    engine_id: str
+    attempt: int
+    started_s: float
+    queue_s: float
+    engine_s: float
+    first_token_s: float | None
+    usage: Usage
+    outcome: Outcome
+    error: str = ""
+    prompt: str | None = None
+    answer: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class VerdictRecord:
+    """A verdict on one attempt of a task. `probability` is that of a right result; `rule` says how it was judged."""
+
+    task_id: str
+    attempt: int
+    verdict: Verdict
+    probability: float
+    threshold: float
+    rule: str
+    verifier_model_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class TaskRecord:
+    """One task of the graph as planned and as it ended. `instruction` and `result` only where the policy says so."""
+
+    task_id: str
+    skill: str
+    needs: tuple[str, ...]
+    outcome: Outcome
+    attempts: int
+    accepted_attempt: int | None
+    instruction: str | None = None
+    result: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Fallback:
+    """The request went on another way than planned."""
+
+    role: Role
+    reason: str
+    action: str
+
+
+@dataclass(frozen=True, slots=True)
+class BudgetRecord:
+    """Limits of the request and what was used of them."""
+
+    limit_calls: int
+    limit_tokens: int
+    limit_wall_s: float
+    used_calls: int
+    used_tokens: int
+    used_wall_s: float
+    stopped_by: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Trace:
+    """Everything of one request. `created_unix_s` is wall time, all other times are durations."""
+
+    trace_id: str
+    request_id: str
+    tenant: str
+    requested_model: str
+    created_unix_s: float
+    duration_s: float
+    decision: Decision
+    tasks: tuple[TaskRecord, ...]
+    calls: tuple[CallRecord, ...]
+    verdicts: tuple[VerdictRecord, ...]
+    fallbacks: tuple[Fallback, ...]
+    budget: BudgetRecord
+    usage: Usage
+    outcome: Outcome
+    error: str = ""
+    question: str | None = None
+    answer: str | None = None

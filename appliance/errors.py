@@ -1,0 +1,108 @@
+"""Every exception that the appliance raises on purpose.
+
+ApplianceError
+├── ConfigError            a configuration or manifest file is wrong (names file and key)
+├── CatalogError           a model is unknown, its files are missing, broken or not the approved ones
+├── EngineError            something about one engine
+│   ├── EngineStartError   it did not become ready
+│   ├── EngineUnavailable  no ready engine serves the wanted model, or it can't be reached
+│   └── EngineRejected     the engine answered with an HTTP error or an error event
+├── RequestError           the caller can mend it (HTTP 4xx)
+│   ├── InvalidRequest     malformed body or unsupported field
+│   ├── UnknownModel       no such model or virtual model
+│   ├── ContextTooLong     the prompt does not fit the model's context
+│   ├── NotAuthenticated   no key or a wrong one
+│   └── NotFound           no such trace
+├── BudgetExhausted        a limit of the request was reached and no answer could be given within it
+├── Overloaded             the appliance has no room at present; try again
+└── AlreadyRunning         another appliance holds the data directory or the port
+
+Only `gateway/error_responses.py` turns one into an HTTP status, only `cli/` into an exit code.
+"""
+
+from __future__ import annotations
+
+
+class ApplianceError(Exception):
+    """Base of the tree. `str(error)` is one sentence for a person: what is wrong, where, and the way out."""
+
+
+class ConfigError(ApplianceError):
+    """A configuration or manifest file is wrong."""
+
+
+class CatalogError(ApplianceError):
+    """A model is unknown, or its files are missing, broken or not the approved ones."""
+
+
+class EngineError(ApplianceError):
+    """Something about one engine."""
+
+
+class EngineStartError(EngineError):
+    """An engine did not become ready."""
+
+
+class EngineUnavailable(EngineError):
+    """No ready engine serves the wanted model, or the engine can't be reached."""
+
+
+class EngineRejected(EngineError):
+    """The engine answered with an error.
+
+    `status` is the HTTP status (500 for an error event inside a stream). The upstream body may carry the prompt, so
+    it is not part of the message; `detail` holds it for the caller of the request alone.
+    """
+
+    def __init__(self, message: str, *, status: int, detail: str = "") -> None:
+        super().__init__(message)
+        self.status = status
+        self.detail = detail
+
+
+class RequestError(ApplianceError):
+    """The caller can mend it. `param` names the offending field of the body, where there is one."""
+
+    def __init__(self, message: str, *, param: str | None = None) -> None:
+        super().__init__(message)
+        self.param = param
+
+
+class InvalidRequest(RequestError):
+    """Malformed body or unsupported field."""
+
+
+class UnknownModel(RequestError):
+    """No such model or virtual model."""
+
+
+class ContextTooLong(RequestError):
+    """The prompt does not fit the model's context."""
+
+
+class NotAuthenticated(RequestError):
+    """No API key, or a wrong one."""
+
+
+class NotFound(RequestError):
+    """No such trace."""
+
+
+class BudgetExhausted(ApplianceError):
+    """A limit of the request was reached and no answer could be given within it. `limit` names it."""
+
+    def __init__(self, message: str, *, limit: str) -> None:
+        super().__init__(message)
+        self.limit = limit
+
+
+class Overloaded(ApplianceError):
+    """The appliance has no room at present. `retry_after_s` is an honest guess."""
+
+    def __init__(self, message: str, *, retry_after_s: float) -> None:
+        super().__init__(message)
+        self.retry_after_s = retry_after_s
+
+
+class AlreadyRunning(ApplianceError):
+    """Another appliance holds the data directory or the port."""
