@@ -41,7 +41,7 @@ __all__ = ["Answer", "FakeVllm", "Fault", "FaultKind", "RecordedRequest"]
 
 @dataclass(slots=True)
 class RecordedRequest:
-    """A request as it came. `sent_tokens` grows while it is answered; times are on the monotonic clock."""
+    """A request as it came, names of headers in lower case. `sent_tokens` grows while it is answered; times are on the monotonic clock."""
 
     path: str
     headers: dict[str, str]
@@ -162,7 +162,8 @@ class FakeVllm:
             body = await request.json()
         except json.JSONDecodeError as error:
             return error_body(400, f"JSON decode error: {error}")
-        record = RecordedRequest(request.path, dict(request.headers), body, time.monotonic())
+        headers = {name.lower(): value for name, value in request.headers.items()}
+        record = RecordedRequest(request.path, headers, body, time.monotonic())
         self.requests.append(record)
         async with self._counted(record):
             return await self._respond(request, body, record)

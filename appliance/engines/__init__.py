@@ -1,0 +1,1 @@
+"""Engines: vLLM server processes, how they are started, and HTTP to them."""
