@@ -1,0 +1,1 @@
+"""Load scenarios, evaluation suites, peer comparisons and their recorded results."""

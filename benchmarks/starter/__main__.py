@@ -1,0 +1,97 @@
+"""`python -m benchmarks.starter demo | evaluate`: starts the appliance, does the job, stops it; exit 1 if not done."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import time
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from appliance.errors import ApplianceError
+from benchmarks import machine
+from benchmarks.starter import demo as demonstration
+from benchmarks.starter import table
+from benchmarks.starter.appliance_process import DemoFailed, running_appliance
+from benchmarks.starter.evaluation import ONE_PASS, ORCHESTRATED, compare
+from benchmarks.starter.suite import Problem, load, spread
+
+RESULTS = Path(__file__).parents[1] / "results"
+DEMO_QUESTIONS = Path(__file__).parents[1] / "suites" / "starter-demo.txt"
+Config = Annotated[Path, typer.Option(help="Configuration of the appliance to start.")]
+app = typer.Typer(add_completion=False, no_args_is_help=True, help=__doc__)
+
+
+@app.command()
+def demo(config: Config = Path("config/starter.yaml")) -> None:
+    """A handful of questions of rising difficulty, their trees, and a short comparison."""
+    console = Console()
+    with running_appliance(config) as running:
+        shown = asyncio.run(demonstration.show(running, _demo_problems(), console))
+        console.print()
+        console.print(demonstration.comparison_table(shown))
+        demonstration.check(shown)
+    console.print(
+        "\nDone: planned, executed, verified and repaired by real models; everything is stopped again.\n"
+        f"To try it yourself: `make up`, then http://{_listen(config)}/v1 with the key that it shows, "
+        'or `.venv/bin/appliance ask "…" --trace`.'
+    )
+
+
+@app.command()
+def evaluate(
+    config: Config = Path("config/starter.yaml"),
+    problems: Annotated[int, typer.Option(help="Problems, spread evenly over the numbers of steps.")] = 360,
+    concurrency: Annotated[int, typer.Option(help="Problems asked at the same time.")] = 12,
+    out: Annotated[Path, typer.Option(help="Where the result is written.")] = RESULTS / "starter-demo-eval.json",
+) -> None:
+    """The held-out set in three ways; writes the figures and the machine; exit 1 unless orchestrating was better."""
+    console = Console()
+    chosen = spread(load(), problems)
+    started = time.monotonic()
+    with running_appliance(config) as running:
+        comparison = asyncio.run(
+            compare(running.url, running.api_key, chosen, concurrency=concurrency, quiet=not console.is_terminal)
+        )
+    result = {
+        "command": f"make demo-eval (problems={len(chosen)}, concurrency={concurrency})",
+        "seconds": round(time.monotonic() - started, 1),
+        "machine": machine.describe(),
+        **comparison.as_document(),
+    }
+    out.write_text(json.dumps(result, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    console.print(table.render(comparison))
+    console.print(f"written to {out}")
+    ours, theirs = comparison.summary(ORCHESTRATED), comparison.summary(ONE_PASS)
+    if ours["share"] <= theirs["share"]:
+        raise DemoFailed("orchestrating was not better than the generalist in one pass")
+
+
+def _demo_problems() -> list[Problem]:
+    """The problems whose ids stand in the demo's list, one a line."""
+    by_id = {problem.id: problem for problem in load()}
+    lines = (line.split("#", 1)[0].strip() for line in DEMO_QUESTIONS.read_text(encoding="utf-8").splitlines())
+    return [by_id[line] for line in lines if line]
+
+
+def _listen(config: Path) -> str:
+    from appliance.config import load as load_settings
+
+    server = load_settings(config).server
+    return f"{server.host}:{server.port}"
+
+
+def main() -> None:
+    """Run the command; one line for what went wrong."""
+    try:
+        app(standalone_mode=True)
+    except (DemoFailed, ApplianceError) as error:
+        Console(stderr=True).print(f"[red]not done:[/] {error}")
+        raise SystemExit(1) from None
+
+
+if __name__ == "__main__":
+    main()

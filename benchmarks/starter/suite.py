@@ -1,0 +1,42 @@
+"""The held-out starter suite: problems that no starter model saw in training."""
+
+from __future__ import annotations
+
+import json
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from itertools import chain, zip_longest
+from pathlib import Path
+
+SUITE = Path(__file__).parents[1] / "suites" / "starter.jsonl"
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """One line of the suite. `steps` is 0 for a question that needs no working; `wording` is seen or unseen."""
+
+    id: str
+    family: str
+    steps: int
+    wording: str
+    question: str
+    answer: str
+
+
+def load(path: Path = SUITE) -> tuple[Problem, ...]:
+    """All problems of the suite, in file order."""
+    rows = (json.loads(line) for line in path.read_text(encoding="utf-8").splitlines() if line.strip())
+    return tuple(
+        Problem(row["id"], row["family"], row["steps"], row["wording"], row["question"], str(row["answer"]))
+        for row in rows
+    )
+
+
+def spread(problems: Iterable[Problem], number: int) -> tuple[Problem, ...]:
+    """The first `number` problems, taken in turn from each number of steps, so that all are equally present."""
+    by_steps: dict[int, list[Problem]] = defaultdict(list)
+    for problem in problems:
+        by_steps[problem.steps].append(problem)
+    turns: Iterable[Sequence[Problem | None]] = zip_longest(*(by_steps[steps] for steps in sorted(by_steps)))
+    return tuple(problem for problem in chain.from_iterable(turns) if problem is not None)[:number]
