@@ -1,0 +1,75 @@
+"""The gateway's application: routes, and the middleware around them, outermost first."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from fastapi import FastAPI
+from fastapi.exceptions import RequestValidationError
+from starlette.exceptions import HTTPException
+from starlette.middleware import Middleware
+
+from appliance.domain.fleet import Fleet
+from appliance.gateway import operations, traces
+from appliance.gateway.auth import Authenticator
+from appliance.gateway.error_responses import http_error
+from appliance.gateway.middleware.access import Access
+from appliance.gateway.middleware.authentication import Authentication
+from appliance.gateway.middleware.body_limit import BodyLimit
+from appliance.gateway.middleware.door import Door
+from appliance.gateway.middleware.request_ids import RequestIds
+from appliance.gateway.openai import chat, models
+from appliance.gateway.openai.answers import Answerer
+from appliance.gateway.openai.models import ModelListing
+from appliance.gateway.operations import RoleModels
+from appliance.gateway.traces import TraceReader
+from appliance.telemetry.metrics import Metrics
+
+OPEN_PATHS: Final = frozenset({"/health", "/ready"})
+"""What needs no key. Exact paths: everything else is closed."""
+
+
+@dataclass(frozen=True, slots=True)
+class GatewayParts:
+    """What the gateway is made of."""
+
+    answerer: Answerer
+    traces: TraceReader
+    fleet: Fleet
+    metrics: Metrics
+    authenticator: Authenticator
+    role_models: RoleModels
+    models: Sequence[ModelListing]
+    max_body_bytes: int
+
+
+def build(parts: GatewayParts, *, version: str) -> FastAPI:
+    """The ASGI application. No page of it loads anything from elsewhere, so the documentation pages are off."""
+    app = FastAPI(
+        title="Appliance",
+        version=version,
+        docs_url=None,
+        redoc_url=None,
+        redirect_slashes=False,
+        middleware=_middleware(parts),
+        exception_handlers={HTTPException: http_error, RequestValidationError: http_error},
+    )
+    app.include_router(chat.router(parts.answerer))
+    app.include_router(models.router(parts.models, parts.fleet, created_unix_s=int(time.time())))
+    app.include_router(traces.router(parts.traces))
+    app.include_router(operations.router(parts.fleet, parts.role_models, parts.metrics))
+    return app
+
+
+def _middleware(parts: GatewayParts) -> list[Middleware]:
+    """Outermost first."""
+    return [
+        Middleware(RequestIds),
+        Middleware(Access, metrics=parts.metrics),
+        Middleware(Door),
+        Middleware(Authentication, authenticator=parts.authenticator, open_paths=OPEN_PATHS),
+        Middleware(BodyLimit, max_body_bytes=parts.max_body_bytes),
+    ]

@@ -1,0 +1,47 @@
+"""What the door knows of one request: made by the outermost middleware, read and filled in by the inner ones."""
+
+from __future__ import annotations
+
+import secrets
+from dataclasses import dataclass, field
+from typing import Any
+
+from starlette.types import Scope
+
+from appliance.domain.tenant import Tenant
+from appliance.telemetry.metrics import NO_STRATEGY
+
+_KEY = "appliance.exchange"
+
+
+@dataclass(slots=True)
+class Exchange:
+    """One request and its response. One task owns it: the one that answers the request."""
+
+    request_id: str
+    trace_id: str
+    started_s: float
+    tenant: Tenant | None = None
+    strategy: str = NO_STRATEGY
+    status: int | None = None
+    first_token_s: float | None = None
+    error: str = ""
+    headers: list[tuple[bytes, bytes]] = field(default_factory=list)
+    """Headers that every response of this exchange carries."""
+
+
+def make_id(prefix: str) -> str:
+    """An id that can't be guessed."""
+    return f"{prefix}-{secrets.token_hex(12)}"
+
+
+def attach(scope: Scope, exchange: Exchange) -> None:
+    """Make the exchange known to the inner middleware and the routes."""
+    scope[_KEY] = exchange
+
+
+def of(scope: Scope) -> Exchange:
+    """The exchange of this request."""
+    exchange: Any = scope[_KEY]
+    assert isinstance(exchange, Exchange)
+    return exchange

@@ -1,0 +1,43 @@
+"""Gives every request its ids: a sane `x-request-id` of the caller is kept, anything else is replaced."""
+
+from __future__ import annotations
+
+import re
+import secrets
+import time
+
+import structlog
+from starlette.datastructures import Headers
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from appliance.gateway import exchange as exchanges
+from appliance.gateway.exchange import Exchange, make_id
+
+_SANE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:-]{0,127}")
+
+
+class RequestIds:
+    """Outermost: attaches the exchange, binds the request id to the log, adds the exchange's headers."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """ASGI."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        given = Headers(scope=scope).get("x-request-id", "")
+        request_id = given if _SANE.fullmatch(given) else make_id("req")
+        exchange = Exchange(request_id=request_id, trace_id=secrets.token_hex(16), started_s=time.monotonic())
+        exchange.headers.append((b"x-request-id", request_id.encode()))
+        exchanges.attach(scope, exchange)
+
+        async def with_headers(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                exchange.status = message["status"]
+                message["headers"] = [*message.get("headers", ()), *exchange.headers]
+            await send(message)
+
+        with structlog.contextvars.bound_contextvars(request_id=request_id):
+            await self._app(scope, receive, with_headers)

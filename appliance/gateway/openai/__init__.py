@@ -1,0 +1,1 @@
+"""OpenAI's chat API: what comes in, and how answers go out."""

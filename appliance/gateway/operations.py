@@ -1,0 +1,67 @@
+"""For those who run the house: alive, ready, metrics, engines."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import orjson
+from fastapi import APIRouter, Response
+
+from appliance.domain.engine import EngineStatus
+from appliance.domain.fleet import Fleet, FleetSnapshot
+from appliance.telemetry.metrics import CONTENT_TYPE, Metrics
+
+RoleModels = Mapping[str, tuple[str, ...]]
+
+
+def router(fleet: Fleet, role_models: RoleModels, metrics: Metrics) -> APIRouter:
+    """The operations routes."""
+    routes = APIRouter(tags=["operations"])
+
+    @routes.get("/health")
+    async def health() -> dict[str, str]:
+        """The process is alive. It says nothing of the engines; see /ready."""
+        return {"status": "alive"}
+
+    @routes.get("/ready", response_class=Response)
+    async def ready() -> Response:
+        """200 when every role can be played, else 503 and the roles that can't."""
+        missing = missing_roles(fleet.snapshot, role_models)
+        body = {"ready": not missing, "missing": missing}
+        return Response(orjson.dumps(body), status_code=503 if missing else 200, media_type="application/json")
+
+    @routes.get("/metrics", response_class=Response)
+    async def prometheus() -> Response:
+        """Prometheus' text format."""
+        return Response(metrics.exposition(), media_type=CONTENT_TYPE)
+
+    @routes.get("/fleet")
+    async def engines() -> dict[str, Any]:
+        """Engines as the supervisor last saw them, without their keys."""
+        snapshot = fleet.snapshot
+        return {"version": snapshot.version, "engines": [_shown(engine) for engine in snapshot.engines]}
+
+    return routes
+
+
+def missing_roles(snapshot: FleetSnapshot, role_models: RoleModels) -> dict[str, list[str]]:
+    """Roles without any ready engine → the models that could play them. Roles that nobody plays don't count."""
+    return {
+        role: list(models)
+        for role, models in role_models.items()
+        if models and not any(snapshot.ready(model) for model in models)
+    }
+
+
+def _shown(engine: EngineStatus) -> dict[str, Any]:
+    return {
+        "engine_id": engine.engine_id,
+        "model_id": engine.model_id,
+        "state": engine.state.value,
+        "base_url": engine.base_url,
+        "pid": engine.pid,
+        "max_model_len": engine.max_model_len,
+        "max_num_seqs": engine.max_num_seqs,
+        "detail": engine.detail,
+    }

@@ -1,0 +1,1 @@
+"""What the appliance says about itself: metrics and logs, never prompts or answers."""

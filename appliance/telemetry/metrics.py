@@ -1,0 +1,147 @@
+"""Prometheus metrics under one prefix, with labels that no caller can multiply."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector, generate_latest
+from prometheus_client.core import GaugeMetricFamily
+from prometheus_client.registry import Collector
+
+from appliance.domain.engine import EngineState
+from appliance.domain.fleet import Fleet
+from appliance.domain.trace import Trace
+
+CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
+
+OTHER = "other"
+"""Label value of everything that is not known beforehand."""
+
+NO_STRATEGY = "none"
+"""Label value of requests that never reached the coordinator."""
+
+_SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0)
+_FAN_OUT = (1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 64)
+
+
+class Metrics:
+    """Owns one registry and every metric of the appliance.
+
+    `models` are the pool's ids: any other model becomes `other`, so the number of series stays bounded.
+    """
+
+    def __init__(self, *, models: Collection[str], fleet: Fleet) -> None:
+        self.registry = CollectorRegistry()
+        self._models = frozenset(models)
+        registry = self.registry
+        ProcessCollector(registry=registry)
+        registry.register(_EngineStates(fleet, self._models))
+        self._requests = Counter(
+            "appliance_requests",
+            "HTTP requests by route, status and strategy",
+            ["route", "status", "strategy"],
+            registry=registry,
+        )
+        self._in_flight = Gauge("appliance_requests_in_flight", "HTTP requests being answered", registry=registry)
+        self._first_byte = Histogram(
+            "appliance_time_to_first_token_seconds",
+            "Time from a chat request to the first byte of its answer's text",
+            ["strategy"],
+            buckets=_SECONDS,
+            registry=registry,
+        )
+        self._duration = Histogram(
+            "appliance_request_duration_seconds",
+            "Time from a request to the last byte of its answer",
+            ["route", "strategy"],
+            buckets=_SECONDS,
+            registry=registry,
+        )
+        self._declare_coordination()
+
+    def _declare_coordination(self) -> None:
+        registry = self.registry
+        self._calls = Counter(
+            "appliance_engine_calls", "Engine calls by role, model and outcome", ["role", "model", "outcome"],
+            registry=registry,
+        )  # fmt: skip
+        self._tokens = Counter(
+            "appliance_tokens", "Tokens by role, model and kind", ["role", "model", "kind"], registry=registry
+        )
+        self._queue = Histogram(
+            "appliance_call_queue_seconds", "Time until a call was sent to an engine", ["role"],
+            buckets=_SECONDS, registry=registry,
+        )  # fmt: skip
+        self._engine_time = Histogram(
+            "appliance_call_engine_seconds", "Time that an engine worked on a call", ["role", "model"],
+            buckets=_SECONDS, registry=registry,
+        )  # fmt: skip
+        self._fan_out = Histogram(
+            "appliance_calls_per_request", "Engine calls of one request", ["strategy"],
+            buckets=_FAN_OUT, registry=registry,
+        )  # fmt: skip
+        self._verdicts = Counter("appliance_verdicts", "Verdicts on results", ["verdict"], registry=registry)
+        self._fallbacks = Counter(
+            "appliance_fallbacks", "Requests that went on another way than planned", ["role"], registry=registry
+        )
+        self._budget_stops = Counter(
+            "appliance_budget_stops", "Requests stopped by their budget", ["limit"], registry=registry
+        )
+
+    def request_started(self) -> None:
+        """Count a request in."""
+        self._in_flight.inc()
+
+    def request_finished(self, *, route: str, status: int, strategy: str, duration_s: float) -> None:
+        """Count a request out. `route` is a path template, never the caller's path."""
+        self._in_flight.dec()
+        self._requests.labels(route, str(status), strategy).inc()
+        self._duration.labels(route, strategy).observe(duration_s)
+
+    def first_token(self, *, strategy: str, after_s: float) -> None:
+        """Note when the first text of an answer was sent."""
+        self._first_byte.labels(strategy).observe(after_s)
+
+    def record_trace(self, trace: Trace) -> None:
+        """Count the calls, tokens, verdicts and fallbacks of one request."""
+        for call in trace.calls:
+            role, model = call.role.value, self._model(call.model_id)
+            self._calls.labels(role, model, call.outcome.value).inc()
+            self._tokens.labels(role, model, "prompt").inc(call.usage.prompt_tokens)
+            self._tokens.labels(role, model, "completion").inc(call.usage.completion_tokens)
+            self._tokens.labels(role, model, "cached").inc(call.usage.cached_tokens)
+            self._queue.labels(role).observe(call.queue_s)
+            self._engine_time.labels(role, model).observe(call.engine_s)
+        self._fan_out.labels(trace.decision.strategy).observe(len(trace.calls))
+        for verdict in trace.verdicts:
+            self._verdicts.labels(verdict.verdict.value).inc()
+        for fallback in trace.fallbacks:
+            self._fallbacks.labels(fallback.role.value).inc()
+        if trace.budget.stopped_by is not None:
+            self._budget_stops.labels(trace.budget.stopped_by).inc()
+
+    def exposition(self) -> bytes:
+        """All metrics in Prometheus' text format."""
+        return generate_latest(self.registry)
+
+    def _model(self, model_id: str) -> str:
+        return model_id if model_id in self._models else OTHER
+
+
+class _EngineStates(Collector):
+    """Engines by model and state, read from the fleet when Prometheus asks."""
+
+    def __init__(self, fleet: Fleet, models: Collection[str]) -> None:
+        self._fleet = fleet
+        self._models = models
+
+    def collect(self) -> Iterable[GaugeMetricFamily]:
+        """One sample for each model and state, zeros included, so that alerts can compare."""
+        counts = {(model, state): 0 for model in sorted(self._models) for state in EngineState}
+        for engine in self._fleet.snapshot.engines:
+            key = (engine.model_id if engine.model_id in self._models else OTHER, engine.state)
+            counts[key] = counts.get(key, 0) + 1
+        family = GaugeMetricFamily("appliance_engines", "Engines by model and state", labels=["model", "state"])
+        for (model, state), count in counts.items():
+            family.add_metric([model, state.value], count)
+        return [family]
