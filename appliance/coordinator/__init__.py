@@ -1,0 +1,1 @@
+"""One chat request from start to end: choose a strategy, plan, execute, verify, answer, within a budget."""

@@ -1,0 +1,95 @@
+"""How `auto` answers, as plain frozen values; `bootstrap.py` makes them from the configuration."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from appliance.domain.model import Role
+
+
+@dataclass(frozen=True, slots=True)
+class Roles:
+    """Which model plays which role; every tuple is an order of preference.
+
+    `executors` maps a skill to its models. No planner: everything is answered directly. No verifier: results are
+    taken as they come. No synthesizer: the last task's result is the answer.
+    """
+
+    generalist: tuple[str, ...]
+    planner: tuple[str, ...] = ()
+    executors: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    verifier: tuple[str, ...] = ()
+    synthesizer: tuple[str, ...] = ()
+
+    def by_role(self) -> tuple[tuple[Role, tuple[str, ...]], ...]:
+        """All assignments, the executors of every skill taken together."""
+        executors = tuple(model for models in self.executors.values() for model in models)
+        return (
+            (Role.GENERALIST, self.generalist),
+            (Role.PLANNER, self.planner),
+            (Role.EXECUTOR, executors),
+            (Role.VERIFIER, self.verifier),
+            (Role.SYNTHESIZER, self.synthesizer),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class DirectRule:
+    """`auto` orchestrates when the prompt shows at least `min_cues` matches of the regular expressions `cues`.
+
+    Prompts of more than `max_prompt_chars` are answered directly.
+    """
+
+    cues: tuple[str, ...] = ()
+    min_cues: int = 2
+    max_prompt_chars: int = 20_000
+
+
+@dataclass(frozen=True, slots=True)
+class BudgetLimits:
+    """Limits of one request over all calls below it: calls, prompt and completion tokens, seconds, tasks of a plan."""
+
+    calls: int = 32
+    tokens: int = 16_000
+    wall_s: float = 120
+    tasks: int = 16
+
+
+PASSTHROUGH_LIMITS = BudgetLimits(calls=1, tokens=4_000_000, wall_s=3600, tasks=1)
+"""A caller who names a model is bound by that model's context; these limits only end what runs away."""
+
+
+@dataclass(frozen=True, slots=True)
+class Sampling:
+    """Longest answer (tokens) of one call of a role, and the temperature of its first attempt."""
+
+    max_tokens: int = 512
+    temperature: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Verification:
+    """A result passes at `threshold`; else up to `repair_attempts` fresh samples are drawn at `repair_temperature`."""
+
+    enabled: bool = True
+    threshold: float = 0.5
+    repair_attempts: int = 2
+    repair_temperature: float = 0.8
+
+
+@dataclass(frozen=True, slots=True)
+class CoordinatorOptions:
+    """Everything the coordinator is told at start. `sampling` may leave roles out; they get the defaults."""
+
+    roles: Roles
+    virtual_model: str = "auto"
+    direct: DirectRule = field(default_factory=DirectRule)
+    budget: BudgetLimits = field(default_factory=BudgetLimits)
+    passthrough_budget: BudgetLimits = PASSTHROUGH_LIMITS
+    verification: Verification = field(default_factory=Verification)
+    sampling: Mapping[Role, Sampling] = field(default_factory=dict)
+
+    def sampling_of(self, role: Role) -> Sampling:
+        """Sampling of one role."""
+        return self.sampling.get(role, Sampling())

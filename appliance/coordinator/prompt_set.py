@@ -1,0 +1,65 @@
+"""The templates that a family of models understands, and how its answers are read. Pure: rendering has no effects."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any, Protocol
+
+from appliance.domain.model import Role
+from appliance.errors import ConfigError
+
+
+class Renderable(Protocol):
+    """What a compiled template can do."""
+
+    def render(self, **values: Any) -> str:
+        """The text, with every name of the template given in `values`."""
+
+
+class PlanRepair(StrEnum):
+    """The second try after a rejected plan."""
+
+    SHOW_ERROR = "show_error"
+    """The same call with the bad plan and what is wrong with it."""
+    RESAMPLE = "resample"
+    """A fresh sample at the repair temperature: for models that can't read error texts."""
+
+
+@dataclass(frozen=True, slots=True)
+class MessageTemplate:
+    """One message: its chat role (`system`, `user`) and the template of its content."""
+
+    role: str
+    template: Renderable
+
+
+@dataclass(frozen=True, slots=True)
+class PromptSet:
+    """How models of one family are asked, and how their answers are read.
+
+    `messages` has the templates of each role; a role that is missing is not played by this family, but for the
+    generalist, who then gets the caller's messages as they are. What stands before the last `answer_separator` of an
+    answer is working; None: there is none. `params` are extra request fields by role.
+    """
+
+    name: str
+    messages: Mapping[Role, tuple[MessageTemplate, ...]]
+    answer_separator: str | None = None
+    plan_repair: PlanRepair = PlanRepair.SHOW_ERROR
+    params: Mapping[Role, Mapping[str, Any]] = field(default_factory=dict)
+
+    def render(self, role: Role, **values: Any) -> tuple[dict[str, str], ...]:
+        """The messages of one call; raises ConfigError for a role that this set has no templates for."""
+        if role not in self.messages:
+            raise ConfigError(f"prompt set {self.name}: no templates for the role {role.value}")
+        return tuple({"role": m.role, "content": m.template.render(**values)} for m in self.messages[role])
+
+    def plays(self, role: Role) -> bool:
+        """Whether models of this set can play `role`."""
+        return role is Role.GENERALIST or role in self.messages
+
+    def answer_of(self, text: str) -> str:
+        """What follows the last separator, stripped; the whole text where there is none."""
+        return text.rpartition(self.answer_separator)[2].strip() if self.answer_separator else text.strip()

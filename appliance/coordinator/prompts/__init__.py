@@ -1,0 +1,87 @@
+"""Reads the prompt sets beside this file, once, at start."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from importlib.resources import files
+from importlib.resources.abc import Traversable
+from typing import Any
+
+import yaml
+from jinja2 import BaseLoader, Environment, StrictUndefined, TemplateError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from appliance.coordinator.prompt_set import MessageTemplate, PlanRepair, PromptSet
+from appliance.domain.model import Role
+from appliance.errors import ConfigError
+
+SET_FILE = "set.yaml"
+
+
+class _Message(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+    role: str
+    template: str
+
+
+class _SetFile(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+    answer_separator: str | None = Field(None, min_length=1)
+    plan_repair: PlanRepair = PlanRepair.SHOW_ERROR
+    messages: dict[Role, list[_Message]]
+    params: dict[Role, dict[str, Any]] = Field(default_factory=dict)
+
+
+def available(root: Traversable | None = None) -> tuple[str, ...]:
+    """Names of the sets below `root` (this package by default)."""
+    root = root or files(__package__)
+    return tuple(sorted(entry.name for entry in root.iterdir() if entry.is_dir() and (entry / SET_FILE).is_file()))
+
+
+def load_prompt_sets(names: Iterable[str], root: Traversable | None = None) -> Mapping[str, PromptSet]:
+    """Name → set, each read and compiled. Raises ConfigError that names the file."""
+    root = root or files(__package__)
+    return {name: _load(name, root) for name in sorted(set(names))}
+
+
+def _load(name: str, root: Traversable) -> PromptSet:
+    if name not in available(root):
+        raise ConfigError(f"prompt set {name}: there is none of this name; known: {', '.join(available(root))}")
+    directory = root / name
+    try:
+        content = _SetFile.model_validate(yaml.safe_load((directory / SET_FILE).read_text(encoding="utf-8")))
+    except (yaml.YAMLError, ValidationError) as error:
+        raise ConfigError(f"prompt set {name}: {SET_FILE}: {' '.join(str(error).split())}") from None
+    environment = _environment()
+    return PromptSet(
+        name=name,
+        messages={
+            role: tuple(_compiled(environment, directory / message.template, message.role) for message in messages)
+            for role, messages in content.messages.items()
+        },
+        answer_separator=content.answer_separator,
+        plan_repair=content.plan_repair,
+        params=content.params,
+    )
+
+
+def _compiled(environment: Environment, file: Traversable, role: str) -> MessageTemplate:
+    try:
+        return MessageTemplate(role, environment.from_string(file.read_text(encoding="utf-8")))
+    except (OSError, TemplateError) as error:
+        raise ConfigError(f"prompt template {file}: {error}") from None
+
+
+def _environment() -> Environment:
+    environment = Environment(
+        loader=BaseLoader(),
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        autoescape=False,  # noqa: S701  prompts are not HTML
+    )
+    environment.filters["quoted"] = lambda value: json.dumps(value, ensure_ascii=False)
+    return environment

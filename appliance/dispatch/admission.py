@@ -1,0 +1,59 @@
+"""Whether a call goes to its engine now, waits with us, or is refused. Pure.
+
+Engines get at most what they run in one batch, so their own queues stay short and the order is ours.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class AdmissionLimits:
+    """`max_waiting` calls wait per model, each `max_wait_s` seconds at the most."""
+
+    max_waiting: int = 256
+    max_wait_s: float = 30.0
+
+
+@dataclass(frozen=True, slots=True)
+class Admit:
+    """Send it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Wait:
+    """Ask again when a call ends, and after `at_most_s` seconds in any case."""
+
+    at_most_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class Reject:
+    """Refuse it; a retry is promising after `retry_after_s` seconds."""
+
+    reason: str
+    retry_after_s: float
+
+
+def decide(
+    *, free_share: float, ahead: int, waited_s: float, left_s: float, limits: AdmissionLimits
+) -> Admit | Wait | Reject:
+    """Admit, wait or reject one call.
+
+    `free_share` is the best engine's score, `ahead` the calls that wait before this one, `waited_s` its own wait so
+    far, `left_s` the time to its deadline.
+
+    1. Room, and nobody before it: admit.
+    2. Too many wait already: reject at once, do not let it join.
+    3. It waited long enough, or its deadline passed: reject.
+    4. Else wait.
+    """
+    if free_share > 0 and ahead == 0:
+        return Admit()
+    if ahead >= limits.max_waiting:
+        return Reject(f"{ahead} calls wait already", retry_after_s=limits.max_wait_s)
+    patience_s = min(limits.max_wait_s - waited_s, left_s)
+    if patience_s <= 0:
+        return Reject(f"no room within {waited_s:.1f} s", retry_after_s=max(1.0, limits.max_wait_s / 2))
+    return Wait(patience_s)

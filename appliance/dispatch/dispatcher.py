@@ -1,0 +1,169 @@
+"""One call to the best engine that serves its model, as a stream of chunks.
+
+`stream` (retry once, before the first byte) → `_admitted` (wait for room, pick the engine) → `_sent` (count it in
+flight, name the engine on each chunk) → the engine client.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import time
+from collections import Counter, deque
+from collections.abc import AsyncGenerator, Callable, Iterator, Mapping
+from dataclasses import dataclass, replace
+
+from appliance.dispatch.admission import AdmissionLimits, Admit, Reject, decide
+from appliance.dispatch.endpoint_picker import NoEngine, Picked, pick
+from appliance.domain.engine import EngineStatus
+from appliance.domain.fleet import DemandEvent, Fleet
+from appliance.domain.request import CallChunk, CallContext, EngineCall
+from appliance.engines.client import EngineClient
+from appliance.errors import EngineRejected, EngineUnavailable, Overloaded
+
+_SNAPSHOT_CHECK_S = 0.1
+"""A waiting call looks at the fleet this often, for engines that came or went meanwhile."""
+
+_MENDED_ELSEWHERE = {408, 429, 500, 502, 503, 504}
+"""Statuses of one engine that another replica may not share."""
+
+
+@dataclass(frozen=True, slots=True)
+class Sent:
+    """A call went to an engine. `queue_s` is the time it waited for that; `attempt` counts from 1."""
+
+    engine_id: str
+    queue_s: float
+    attempt: int
+
+
+def _nobody(_sent: Sent) -> None:
+    """The default listener."""
+
+
+class Dispatcher:
+    """Sends calls to engines; owns the counts of calls in flight and the lines of waiting calls.
+
+    `clock` is monotonic, in seconds. One instance belongs to one event loop.
+    """
+
+    def __init__(
+        self,
+        fleet: Fleet,
+        client: EngineClient,
+        clock: Callable[[], float] = time.monotonic,
+        limits: AdmissionLimits | None = None,
+    ) -> None:
+        self._fleet = fleet
+        self._client = client
+        self._clock = clock
+        self._limits = limits or AdmissionLimits()
+        self._in_flight: Counter[str] = Counter()
+        self._lines: dict[str, deque[asyncio.Event]] = {}
+
+    @property
+    def in_flight(self) -> Mapping[str, int]:
+        """Engine id → calls sent and not ended."""
+        return dict(self._in_flight)
+
+    @property
+    def waiting(self) -> Mapping[str, int]:
+        """Model id → calls that wait for room."""
+        return {model_id: len(line) for model_id, line in self._lines.items()}
+
+    async def stream(
+        self, call: EngineCall, ctx: CallContext, on_sent: Callable[[Sent], None] = _nobody
+    ) -> AsyncGenerator[CallChunk, None]:
+        """Yield the chunks of one call; `on_sent` hears of each time it goes to an engine.
+
+        Raises EngineUnavailable, EngineRejected, ContextTooLong and Overloaded. Closing it aborts the call.
+        """
+        asked_s = self._clock()
+        failed: set[str] = set()
+        for attempt in (1, 2):
+            engine = await self._admitted(call, ctx, failed)
+            on_sent(Sent(engine.engine_id, self._clock() - asked_s, attempt))
+            begun = False
+            try:
+                async with contextlib.aclosing(self._sent(engine, call, ctx)) as chunks:
+                    async for chunk in chunks:
+                        begun = True
+                        yield chunk
+                return
+            except (EngineUnavailable, EngineRejected) as error:
+                failed.add(engine.engine_id)
+                if begun or attempt == 2 or not self._worth_retrying(error, call.model_id, failed):
+                    raise
+
+    def _worth_retrying(self, error: Exception, model_id: str, failed: set[str]) -> bool:
+        if isinstance(error, EngineRejected) and error.status not in _MENDED_ELSEWHERE:
+            return False
+        return isinstance(self._pick(model_id, failed), Picked)
+
+    async def _admitted(self, call: EngineCall, ctx: CallContext, failed: set[str]) -> EngineStatus:
+        """The engine for this call, as soon as it has room and the calls before it went."""
+        came_s = self._clock()
+        ticket = asyncio.Event()
+        with self._line(call.model_id, ticket) as line:
+            while True:
+                picked = self._picked(call.model_id, failed, waiting=len(line))
+                now_s = self._clock()
+                decision = decide(
+                    free_share=picked.score,
+                    ahead=line.index(ticket),
+                    waited_s=now_s - came_s,
+                    left_s=ctx.deadline_s - now_s,
+                    limits=self._limits,
+                )
+                if isinstance(decision, Admit):
+                    return picked.engine
+                if isinstance(decision, Reject):
+                    raise Overloaded(f"{call.model_id}: {decision.reason}", retry_after_s=decision.retry_after_s)
+                await self._woken(ticket, min(decision.at_most_s, _SNAPSHOT_CHECK_S))
+
+    async def _woken(self, ticket: asyncio.Event, at_most_s: float) -> None:
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(ticket.wait(), at_most_s)
+        ticket.clear()
+
+    @contextlib.contextmanager
+    def _line(self, model_id: str, ticket: asyncio.Event) -> Iterator[deque[asyncio.Event]]:
+        """Stand in the model's line; whoever leaves it wakes the next one."""
+        line = self._lines.setdefault(model_id, deque())
+        line.append(ticket)
+        try:
+            yield line
+        finally:
+            line.remove(ticket)
+            self._wake(model_id)
+
+    def _wake(self, model_id: str) -> None:
+        line = self._lines.get(model_id)
+        if line:
+            line[0].set()
+        else:
+            self._lines.pop(model_id, None)
+
+    def _picked(self, model_id: str, failed: set[str], waiting: int) -> Picked:
+        outcome = self._pick(model_id, failed)
+        if isinstance(outcome, NoEngine):
+            self._fleet.demand.append(DemandEvent(model_id, waiting, self._clock()))
+            reasons = "; ".join(outcome.reasons)
+            raise EngineUnavailable(f"no ready engine serves {model_id} ({reasons}); see `appliance status`")
+        return outcome
+
+    def _pick(self, model_id: str, failed: set[str]) -> Picked | NoEngine:
+        return pick(model_id, self._fleet.snapshot.engines, self._in_flight, failed)
+
+    async def _sent(self, engine: EngineStatus, call: EngineCall, ctx: CallContext) -> AsyncGenerator[CallChunk, None]:
+        """Stream from this engine. No await stands between its choice and this count, so no other call sees the gap."""
+        self._in_flight[engine.engine_id] += 1
+        try:
+            async with contextlib.aclosing(self._client.stream_chat(engine, call, ctx)) as chunks:
+                async for chunk in chunks:
+                    yield replace(chunk, engine_id=engine.engine_id)
+        finally:
+            self._in_flight[engine.engine_id] -= 1
+            if not self._in_flight[engine.engine_id]:
+                del self._in_flight[engine.engine_id]
+            self._wake(engine.model_id)
