@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import asdict
 from typing import Annotated, Any, Protocol
 
 from fastapi import APIRouter, Query, Request, Response
@@ -12,6 +13,7 @@ from appliance.domain.tenant import Tenant
 from appliance.domain.trace import Trace
 from appliance.errors import NotFound
 from appliance.gateway import exchange as exchanges
+from appliance.ledger.trace_store import TraceSummary
 
 _trace = TypeAdapter(Trace)
 
@@ -22,8 +24,8 @@ class TraceReader(Protocol):
     async def get(self, trace_id: str) -> Trace | None:
         """One trace."""
 
-    async def recent(self, limit: int) -> Sequence[Trace]:
-        """The newest traces, newest first."""
+    async def recent(self, limit: int) -> Sequence[TraceSummary]:
+        """The newest traces in one line each, newest first."""
 
 
 def dump(trace: Trace) -> bytes:
@@ -53,7 +55,7 @@ def router(reader: TraceReader) -> APIRouter:
         """The newest requests, one line each."""
         tenant = _tenant(request).name
         found = [trace for trace in await reader.recent(limit) if trace.tenant == tenant]
-        return {"object": "list", "data": [_line(trace) for trace in found]}
+        return {"object": "list", "data": [asdict(trace) for trace in found]}
 
     return routes
 
@@ -62,18 +64,3 @@ def _tenant(request: Request) -> Tenant:
     tenant = exchanges.of(request.scope).tenant
     assert tenant is not None, "authentication comes before routing"
     return tenant
-
-
-def _line(trace: Trace) -> dict[str, Any]:
-    return {
-        "trace_id": trace.trace_id,
-        "request_id": trace.request_id,
-        "created_unix_s": trace.created_unix_s,
-        "duration_s": trace.duration_s,
-        "model": trace.requested_model,
-        "strategy": trace.decision.strategy,
-        "outcome": trace.outcome.value,
-        "calls": len(trace.calls),
-        "tokens": trace.usage.total_tokens,
-        "fallbacks": len(trace.fallbacks),
-    }

@@ -1,0 +1,98 @@
+"""A coordinator that plays a script of events, errors and pauses, and notes how its requests ended."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import AsyncGenerator, Sequence
+from dataclasses import dataclass, field
+
+from appliance.domain.request import AnswerEvent, ChatRequest, Finished, Usage
+from appliance.domain.tenant import Tenant
+from appliance.domain.trace import Trace
+from appliance.ledger.trace_store import TraceSummary
+
+
+@dataclass(frozen=True, slots=True)
+class Hang:
+    """The coordinator waits here until it is cancelled."""
+
+
+Step = AnswerEvent | Exception | Hang
+
+
+def finished(trace_id: str, *, reason: str = "stop", strategy: str = "direct") -> Finished:
+    """The last event of an answer of 10 + 5 tokens in two calls."""
+    usage = Usage(prompt_tokens=10, completion_tokens=5, cached_tokens=3)
+    return Finished(
+        finish_reason=reason,
+        usage=usage,
+        trace_id=trace_id,
+        strategy=strategy,
+        calls=2,
+        usage_by_role={"generalist": usage},
+        usage_by_model={"starter-generalist": usage},
+    )
+
+
+@dataclass(slots=True)
+class FakeCoordinator:
+    """Yields `steps` for every request; Finished is added where the script has neither an error nor a hang."""
+
+    steps: Sequence[Step] = ()
+    requests: list[ChatRequest] = field(default_factory=list)
+    request_ids: list[str] = field(default_factory=list)
+    tenants: list[Tenant] = field(default_factory=list)
+    hanging: threading.Event = field(default_factory=threading.Event)
+    cancelled: threading.Event = field(default_factory=threading.Event)
+
+    async def answer(
+        self, request: ChatRequest, *, request_id: str, trace_id: str, tenant: Tenant
+    ) -> AsyncGenerator[AnswerEvent, None]:
+        """Play the script."""
+        self.requests.append(request)
+        self.request_ids.append(request_id)
+        self.tenants.append(tenant)
+        try:
+            for step in self.steps:
+                if isinstance(step, Exception):
+                    raise step
+                if isinstance(step, Hang):
+                    self.hanging.set()
+                    await asyncio.Event().wait()
+                else:
+                    yield step
+            if not any(isinstance(step, Finished) for step in self.steps):
+                yield finished(trace_id)
+        except (asyncio.CancelledError, GeneratorExit):
+            self.cancelled.set()
+            raise
+
+
+@dataclass(slots=True)
+class FakeTraces:
+    """Traces in memory."""
+
+    traces: list[Trace] = field(default_factory=list)
+
+    async def get(self, trace_id: str) -> Trace | None:
+        """By id."""
+        return next((trace for trace in self.traces if trace.trace_id == trace_id), None)
+
+    async def recent(self, limit: int) -> list[TraceSummary]:
+        """Newest first."""
+        return [
+            TraceSummary(
+                trace_id=trace.trace_id,
+                request_id=trace.request_id,
+                tenant=trace.tenant,
+                requested_model=trace.requested_model,
+                strategy=trace.decision.strategy,
+                outcome=trace.outcome,
+                created_unix_s=trace.created_unix_s,
+                duration_s=trace.duration_s,
+                calls=len(trace.calls),
+                total_tokens=trace.usage.total_tokens,
+            )
+            for trace in reversed(self.traces[-limit:])
+        ]
