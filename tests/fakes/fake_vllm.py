@@ -41,7 +41,10 @@ __all__ = ["Answer", "FakeVllm", "Fault", "FaultKind", "RecordedRequest"]
 
 @dataclass(slots=True)
 class RecordedRequest:
-    """A request as it came, names of headers in lower case. `sent_tokens` grows while it is answered; times are on the monotonic clock."""
+    """A request as it came, with names of headers in lower case.
+
+    `sent_tokens` grows while it is answered; times are on the monotonic clock.
+    """
 
     path: str
     headers: dict[str, str]

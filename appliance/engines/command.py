@@ -1,0 +1,131 @@
+"""EngineSpec → vLLM's command line and environment. Pure."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from math import ceil
+from pathlib import PurePath
+
+from appliance.domain.engine import Device, EngineSpec
+
+PASSED_ON = frozenset(
+    {"CC", "CXX", "HOME", "LANG", "LC_ALL", "LC_CTYPE", "LD_LIBRARY_PATH", "LD_PRELOAD", "LOGNAME", "PATH", "TMPDIR",
+     "TZ", "USER"}
+)  # fmt: skip
+PASSED_ON_PREFIXES = ("CUDA_", "NCCL_", "NVIDIA_")
+"""All that an engine gets of its parent's environment: a secret of the appliance must not reach it, and a VLLM_…
+variable of the operator's shell must not change what was planned (VLLM_CPU_KVCACHE_SPACE overrides the KV bytes)."""
+
+OFFLINE = {
+    "HF_HUB_OFFLINE": "1",
+    "TRANSFORMERS_OFFLINE": "1",
+    "HF_HUB_DISABLE_TELEMETRY": "1",
+    "VLLM_NO_USAGE_STATS": "1",
+    "VLLM_DO_NOT_TRACK": "1",
+    "DO_NOT_TRACK": "1",
+}
+PLAIN_PYTHON = {"NO_COLOR": "1", "PYTHONNOUSERSITE": "1", "PYTHONSAFEPATH": "1", "PYTHONUNBUFFERED": "1"}
+"""PYTHONSAFEPATH: `python -m` would put the working directory before vLLM's own packages."""
+
+QUIET_PATHS = "/health,/metrics,/v1/chat/completions,/v1/completions"
+"""One log line per request would fill the disk of an appliance that runs for months."""
+
+STRUCTURED_OUTPUTS = {"backend": "xgrammar", "disable_any_whitespace": True}
+"""A small model that may put free white space into its JSON can spend all its tokens on it. vLLM takes the option
+only with a named backend."""
+
+
+@dataclass(frozen=True, slots=True)
+class EngineCommand:
+    """A process to start. `environment` is the whole environment, not an addition."""
+
+    argv: tuple[str, ...]
+    environment: Mapping[str, str]
+
+    def __repr__(self) -> str:
+        """Without the environment, which holds the key."""
+        return f"EngineCommand({' '.join(self.argv)!r})"
+
+
+def engine_command(
+    spec: EngineSpec,
+    *,
+    python: PurePath,
+    cache_dir: PurePath,
+    environment: Mapping[str, str],
+    api_key: str,
+    drain_timeout_s: float,
+) -> EngineCommand:
+    """vLLM's OpenAI server for `spec`.
+
+    `python` is the interpreter of vLLM's environment, `cache_dir` an absolute directory for everything that vLLM
+    compiles and caches, `environment` the appliance's own, of which a short list is passed on. The key goes through
+    the environment, because a command line can be read by every user of the machine.
+    """
+    argv = (str(python), "-m", "vllm.entrypoints.openai.api_server", *_options(spec, drain_timeout_s))
+    return EngineCommand(argv, _environment(spec, python, cache_dir, environment) | {"VLLM_API_KEY": api_key})
+
+
+def _options(spec: EngineSpec, drain_timeout_s: float) -> tuple[str, ...]:
+    options = [
+        *("--model", str(spec.model_path)),
+        *("--served-model-name", spec.model_id),
+        *("--host", spec.host),
+        *("--port", str(spec.port)),
+        *("--dtype", spec.dtype),
+        *("--max-model-len", str(spec.max_model_len)),
+        *("--max-num-seqs", str(spec.max_num_seqs)),
+        *("--max-num-batched-tokens", str(spec.max_num_batched_tokens)),
+        *("--kv-cache-memory-bytes", str(spec.kv_cache_memory_bytes)),
+        *("--scheduling-policy", "priority"),
+        *("--structured-outputs-config", json.dumps(STRUCTURED_OUTPUTS)),
+        *("--disable-access-log-for-endpoints", QUIET_PATHS),
+        # With 0, vLLM's default, a stop while requests are in flight may hang for ever.
+        *("--shutdown-timeout", str(max(1, ceil(drain_timeout_s)))),
+        "--enable-prompt-tokens-details",
+        "--disable-fastapi-docs",
+    ]
+    if spec.device is Device.CUDA:
+        # Even with pinned KV bytes vLLM refuses to start when this share of the GPU's memory is not free.
+        options += ["--gpu-memory-utilization", f"{spec.gpu_memory_utilization:g}"]
+        options += ["--tensor-parallel-size", str(spec.tensor_parallel_size)]
+    if spec.enforce_eager or spec.device is Device.CPU:
+        # On the CPU compilation costs half a minute of start-up and gains little.
+        options.append("--enforce-eager")
+    return (*options, *spec.extra_args)
+
+
+def _environment(spec: EngineSpec, python: PurePath, cache_dir: PurePath, parent: Mapping[str, str]) -> dict[str, str]:
+    passed = {k: v for k, v in parent.items() if k in PASSED_ON or k.startswith(PASSED_ON_PREFIXES)}
+    # Tools that come with vLLM's environment (ninja for kernels compiled at run time) stand beside its interpreter.
+    path = {"PATH": ":".join(filter(None, (str(python.parent), passed.get("PATH", ""))))}
+    return passed | path | OFFLINE | PLAIN_PYTHON | _caches(cache_dir) | _device(spec)
+
+
+def _caches(cache_dir: PurePath) -> dict[str, str]:
+    below = {
+        "CUDA_CACHE_PATH": "cuda",
+        "FLASHINFER_WORKSPACE_BASE": "flashinfer",
+        "HF_HOME": "huggingface",
+        "TORCHINDUCTOR_CACHE_DIR": "inductor",
+        "TRITON_CACHE_DIR": "triton",
+        "VLLM_CACHE_ROOT": "vllm",
+        "VLLM_CONFIG_ROOT": "vllm-config",
+        "XDG_CACHE_HOME": "xdg",
+    }
+    return {variable: str(cache_dir / name) for variable, name in below.items()}
+
+
+def _device(spec: EngineSpec) -> dict[str, str]:
+    if spec.device is Device.CUDA:
+        return {"CUDA_DEVICE_ORDER": "PCI_BUS_ID", "CUDA_VISIBLE_DEVICES": ",".join(spec.gpu_ids)}
+    return {
+        "CUDA_VISIBLE_DEVICES": "",
+        "OMP_NUM_THREADS": str(spec.cpu_threads),
+        # `auto` would bind all engines to the same cores.
+        "VLLM_CPU_OMP_THREADS_BIND": "nobind",
+        # One process fewer: 400 MB and ten seconds of imports per engine.
+        "VLLM_ENABLE_V1_MULTIPROCESSING": "0",
+    }

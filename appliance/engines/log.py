@@ -1,0 +1,62 @@
+"""The log file of an engine: rotation at start, and what to quote of it when the engine dies."""
+
+from __future__ import annotations
+
+import os
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+ROTATE_AT_BYTES = 1_000_000
+KEPT_FILES = 3
+QUOTED_BYTES = 200_000
+QUOTED_LINES = 2
+QUOTED_CHARS = 400
+
+_PREFIX = re.compile(r"^(?:\(\w+ pid=\d+\) )?(?:(?:ERROR|WARNING|INFO) \d\d-\d\d \d\d:\d\d:\d\d \[[^\]]*\] ?)?")
+_TELLING = re.compile(r"^(?:[\w.]*(?:Error|Exception|Interrupt)\b: .+|Value error, .+|\S+\.py: error: .+|Killed\b.*)")
+_SECOND_HAND = re.compile(r"^(?:RuntimeError: Engine core initialization failed|[\w.]*ValidationError: \d+ validation)")
+
+
+@dataclass(frozen=True, slots=True)
+class EngineLog:
+    """A log file; what this run of the engine wrote begins at `offset` (bytes)."""
+
+    path: Path
+    offset: int
+
+    def quote(self) -> str:
+        """The lines that say why the engine died, in one line."""
+        with self.path.open("rb") as file:
+            size = file.seek(0, os.SEEK_END)
+            file.seek(max(self.offset, size - QUOTED_BYTES))
+            return " | ".join(telling_lines(file.read().decode(errors="replace")))
+
+
+def open_log(path: Path) -> EngineLog:
+    """Make the file (readable by its owner alone), or go on with it; a large one is set aside first."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    if path.exists() and path.stat().st_size >= ROTATE_AT_BYTES:
+        _set_aside(path)
+    path.touch(mode=0o600, exist_ok=True)
+    return EngineLog(path, path.stat().st_size)
+
+
+def telling_lines(text: str) -> tuple[str, ...]:
+    """The root cause in the end of a vLLM log; the last lines when there is no error in it.
+
+    vLLM writes the same error once per process, the cause before what followed from it.
+    """
+    lines = [_PREFIX.sub("", line).strip() for line in text.splitlines()]
+    telling = list(dict.fromkeys(line for line in lines if _TELLING.match(line)))
+    causes = [line for line in telling if not _SECOND_HAND.match(line)] or telling
+    chosen = causes[:QUOTED_LINES] or [line for line in lines if line][-QUOTED_LINES:]
+    return tuple(line if len(line) <= QUOTED_CHARS else line[: QUOTED_CHARS - 1] + "…" for line in chosen)
+
+
+def _set_aside(path: Path) -> None:
+    for number in range(KEPT_FILES - 1, 0, -1):
+        older = path.with_name(f"{path.name}.{number}")
+        if older.exists():
+            older.replace(path.with_name(f"{path.name}.{number + 1}"))
+    path.replace(path.with_name(f"{path.name}.1"))

@@ -1,0 +1,89 @@
+"""EngineSpec → command line and environment."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import PurePath
+
+from appliance.domain.engine import Device, EngineSpec
+from appliance.engines.command import EngineCommand, engine_command
+
+CPU = EngineSpec(
+    engine_id="starter-math-0",
+    model_id="starter-math",
+    model_path=PurePath("/store/starter-math"),
+    device=Device.CPU,
+    port=8101,
+    max_model_len=768,
+    max_num_seqs=16,
+    max_num_batched_tokens=1024,
+    kv_cache_memory_bytes=33_554_432,
+    cpu_threads=2,
+    extra_args=("--seed", "7"),
+)
+CUDA = replace(CPU, device=Device.CUDA, gpu_ids=("0", "GPU-1"), tensor_parallel_size=2, gpu_memory_utilization=0.45)
+PARENT = {
+    "PATH": "/usr/bin",
+    "HOME": "/home/me",
+    "CUDA_VISIBLE_DEVICES": "5",
+    "NVIDIA_VISIBLE_DEVICES": "all",
+    "VLLM_CPU_KVCACHE_SPACE": "4",
+    "AWS_SECRET_ACCESS_KEY": "secret",
+    "HF_TOKEN": "secret",
+    "PYTHONPATH": "/elsewhere",
+}
+
+
+def command(spec: EngineSpec) -> EngineCommand:
+    return engine_command(
+        spec,
+        python=PurePath("/engine/bin/python"),
+        cache_dir=PurePath("/data/cache"),
+        environment=PARENT,
+        api_key="the-key",
+        drain_timeout_s=9.5,
+    )
+
+
+def option(made: EngineCommand, name: str) -> str:
+    return made.argv[made.argv.index(name) + 1]
+
+
+def test_cpu_command_line() -> None:
+    made = command(CPU)
+    assert made.argv[:3] == ("/engine/bin/python", "-m", "vllm.entrypoints.openai.api_server")
+    assert option(made, "--model") == "/store/starter-math"
+    assert option(made, "--served-model-name") == "starter-math"
+    assert option(made, "--kv-cache-memory-bytes") == "33554432"
+    assert option(made, "--shutdown-timeout") == "10"
+    assert "--enforce-eager" in made.argv
+    assert "--gpu-memory-utilization" not in made.argv
+    assert made.argv[-2:] == ("--seed", "7")
+
+
+def test_cuda_command_line() -> None:
+    made = command(CUDA)
+    assert option(made, "--gpu-memory-utilization") == "0.45"
+    assert option(made, "--tensor-parallel-size") == "2"
+    assert "--enforce-eager" not in made.argv
+    assert made.environment["CUDA_VISIBLE_DEVICES"] == "0,GPU-1"
+    assert "--enforce-eager" in command(replace(CUDA, enforce_eager=True)).argv
+
+
+def test_the_key_is_in_the_environment_alone() -> None:
+    made = command(CPU)
+    assert made.environment["VLLM_API_KEY"] == "the-key"
+    assert not any("the-key" in part for part in made.argv)
+    assert "the-key" not in repr(made)
+
+
+def test_the_environment_is_offline_and_holds_nothing_of_the_parents_secrets() -> None:
+    environment = command(CPU).environment
+    assert "secret" not in environment.values()
+    assert not {"PYTHONPATH", "VLLM_CPU_KVCACHE_SPACE"} & environment.keys()
+    assert environment["PATH"] == "/engine/bin:/usr/bin"
+    assert environment["CUDA_VISIBLE_DEVICES"] == ""
+    assert (environment["OMP_NUM_THREADS"], environment["VLLM_CPU_OMP_THREADS_BIND"]) == ("2", "nobind")
+    assert environment["HF_HUB_OFFLINE"] == environment["VLLM_NO_USAGE_STATS"] == "1"
+    for variable in ("HF_HOME", "VLLM_CACHE_ROOT", "TRITON_CACHE_DIR", "TORCHINDUCTOR_CACHE_DIR", "XDG_CACHE_HOME"):
+        assert environment[variable].startswith("/data/cache/")
