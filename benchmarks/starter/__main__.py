@@ -26,7 +26,10 @@ app = typer.Typer(add_completion=False, no_args_is_help=True, help=__doc__)
 
 
 @app.command()
-def demo(config: Config = Path("config/starter.yaml")) -> None:
+def demo(
+    config: Config = Path("config/starter.yaml"),
+    picture: Annotated[Path | None, typer.Option(help="Also draw the repaired question's tree as an SVG.")] = None,
+) -> None:
     """A handful of questions of rising difficulty, their trees, and a short comparison."""
     console = Console()
     with running_appliance(config) as running:
@@ -34,6 +37,8 @@ def demo(config: Config = Path("config/starter.yaml")) -> None:
         console.print()
         console.print(demonstration.comparison_table(shown))
         demonstration.check(shown)
+    if picture is not None:
+        demonstration.draw(shown, picture)
     console.print(
         "\nDone: planned, executed, verified and repaired by real models; everything is stopped again.\n"
         f"To try it yourself: `make up`, then http://{_listen(config)}/v1 with the key that it shows, "

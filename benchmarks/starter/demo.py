@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from io import StringIO
+from pathlib import Path
 
 import aiohttp
 from openai import AsyncOpenAI
 from pydantic import TypeAdapter
+from rich._export_format import CONSOLE_SVG_FORMAT
 from rich.console import Console
 from rich.table import Table
 
@@ -97,6 +101,16 @@ def check(shown: Sequence[Shown]) -> None:
         raise DemoFailed("; ".join(problems))
 
 
+def draw(shown: Sequence[Shown], path: Path) -> None:
+    """The longest repaired question with its tree as an SVG that loads nothing from elsewhere."""
+    chosen = max((s for s in shown if s.kind == REPAIRED), key=lambda s: len(s.trace.tasks))
+    console = Console(record=True, width=110, file=StringIO())
+    _print(console, 1, chosen)
+    without_fonts = re.sub(r"@font-face\s*{{.*?}}", "", CONSOLE_SVG_FORMAT, flags=re.DOTALL)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    console.save_svg(str(path), title="make demo", code_format=without_fonts)
+
+
 async def _trace(http: aiohttp.ClientSession, url: str, trace_id: str) -> Trace:
     for _ in range(20):  # it is written just after the answer's last byte
         async with http.get(f"{url}/v1/traces/{trace_id}") as answer:
@@ -107,7 +121,7 @@ async def _trace(http: aiohttp.ClientSession, url: str, trace_id: str) -> Trace:
 
 
 def _print(console: Console, number: int, one: Shown) -> None:
-    mark = "[green]✓[/]" if one.auto.answer == one.problem.answer else "[red]✗[/]"
-    console.print(f"\n[bold]{number}. {one.problem.question}[/]")
-    console.print(f"   answer [bold]{one.auto.answer}[/] {mark}   true answer {one.problem.answer}")
+    mark = "[green]✓ right[/]" if one.auto.answer == one.problem.answer else "[red]✗ wrong[/]"
+    console.rule(f"[bold]{number}. {one.kind}[/]", align="left")
     console.print(render(one.trace))
+    console.print(f"true answer [bold]{one.problem.answer}[/]  {mark}\n")

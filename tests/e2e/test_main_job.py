@@ -1,0 +1,151 @@
+"""The main job as a caller sees it: real vLLM, the starter models, the stock client, the command line."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import openai
+import psutil
+import pytest
+
+from benchmarks.starter.appliance_process import RunningAppliance, running_appliance
+from benchmarks.starter.suite import Problem, load
+
+ROOT = Path(__file__).parents[2]
+CONFIG = ROOT / "config" / "starter.yaml"
+
+pytestmark = [pytest.mark.e2e, pytest.mark.xdist_group("starter-pool")]
+
+
+@pytest.fixture(scope="module")
+def appliance(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningAppliance]:
+    """The starter pool, up once for this module; afterwards none of its processes may live."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("APPLIANCE_DATA_DIR", str(tmp_path_factory.mktemp("data")))
+        patch.chdir(ROOT)
+        with running_appliance(CONFIG) as running:
+            family = psutil.Process(running.process.pid).children(recursive=True)
+            yield running
+        _, alive = psutil.wait_procs(family, timeout=5)
+        assert not alive, f"left behind: {alive}"
+
+
+@pytest.fixture
+def client(appliance: RunningAppliance) -> Iterator[openai.OpenAI]:
+    with openai.OpenAI(base_url=f"{appliance.url}/v1", api_key=appliance.api_key, max_retries=0) as client:
+        yield client
+
+
+def orchestrated(number: int = 6) -> list[Problem]:
+    """Held-out problems of three and more steps."""
+    return [problem for problem in load() if problem.steps >= 3 and problem.wording == "seen"][:number]
+
+
+def direct() -> Problem:
+    return next(problem for problem in load() if problem.steps == 0)
+
+
+def ask(client: openai.OpenAI, question: str, model: str = "auto", **params: Any) -> Any:
+    return client.chat.completions.create(model=model, messages=[{"role": "user", "content": question}], **params)
+
+
+def trace_of(appliance: RunningAppliance, trace_id: str) -> dict[str, Any]:
+    request = urllib.request.Request(f"{appliance.url}/v1/traces/{trace_id}")
+    request.add_header("Authorization", f"Bearer {appliance.api_key}")
+    with urllib.request.urlopen(request, timeout=10) as answer:
+        document = json.loads(answer.read())
+    assert isinstance(document, dict)
+    return document
+
+
+def test_hard_questions_are_planned_executed_and_verified_by_several_models(
+    appliance: RunningAppliance, client: openai.OpenAI
+) -> None:
+    right = 0
+    for problem in orchestrated():
+        response = ask(client, problem.question)
+        about = response.model_extra["appliance"]
+        trace = trace_of(appliance, about["trace_id"])
+        assert about["strategy"] == "plan_execute_verify"
+        assert {"planner", "executor", "verifier"} <= {call["role"] for call in trace["calls"]}
+        assert len({call["model_id"] for call in trace["calls"]}) >= 3
+        assert trace["fallbacks"] == []
+        assert response.usage.completion_tokens == sum(c["usage"]["completion_tokens"] for c in trace["calls"])
+        assert response.usage.prompt_tokens == sum(c["usage"]["prompt_tokens"] for c in trace["calls"])
+        right += response.choices[0].message.content == problem.answer
+    assert right >= 5, f"{right} of 6 right"
+
+
+def test_easy_question_is_one_call(client: openai.OpenAI) -> None:
+    problem = direct()
+    response = ask(client, problem.question)
+    assert response.choices[0].message.content == problem.answer
+    assert response.model_extra["appliance"]["strategy"] == "direct"
+    assert response.model_extra["appliance"]["calls"] == 1
+
+
+def test_stream_tells_progress_then_the_answer_then_usage(client: openai.OpenAI) -> None:
+    problem = orchestrated()[0]
+    content, reasoning, usage = "", "", None
+    whole = ask(client, problem.question)
+    for chunk in ask(client, problem.question, stream=True, stream_options={"include_usage": True}):
+        usage = chunk.usage or usage
+        for choice in chunk.choices:
+            content += choice.delta.content or ""
+            reasoning += (choice.delta.model_extra or {}).get("reasoning_content") or ""
+    assert content == whole.choices[0].message.content
+    assert "starter-planner" in reasoning
+    assert usage is not None
+    assert usage.completion_tokens == whole.usage.completion_tokens
+
+
+def test_named_model_passes_through(client: openai.OpenAI) -> None:
+    response = ask(client, "347*8", model="starter-math", temperature=0)
+    assert response.choices[0].message.content.rsplit(";", 1)[-1] == "2776"
+    names = {model.id for model in client.models.list()}
+    assert names == {
+        "auto",
+        "starter-planner",
+        "starter-math",
+        "starter-text",
+        "starter-verifier",
+        "starter-generalist",
+    }
+
+
+def test_too_long_prompt_unknown_model_and_no_key_are_refused_clearly(
+    appliance: RunningAppliance, client: openai.OpenAI
+) -> None:
+    with pytest.raises(openai.BadRequestError, match="context"):
+        ask(client, "12 + 5 = " * 2000, model="starter-generalist")
+    with pytest.raises(openai.NotFoundError, match="starter-math"):
+        ask(client, "hello", model="gpt-4o")
+    with (
+        openai.OpenAI(base_url=f"{appliance.url}/v1", api_key="wrong", max_retries=0) as stranger,
+        pytest.raises(openai.AuthenticationError),
+    ):
+        ask(stranger, "hello")
+
+
+def test_command_line_shows_answer_tree_and_engines(appliance: RunningAppliance, tmp_path: Path) -> None:
+    problem = orchestrated()[0]
+    asked = run(appliance, "ask", problem.question, "--trace")
+    assert "plan_execute_verify" in asked
+    assert "starter-verifier" in asked
+    status = run(appliance, "status")
+    assert status.count("ready") >= 5
+
+
+def run(appliance: RunningAppliance, *arguments: str) -> str:
+    environment = {**os.environ, "APPLIANCE_URL": appliance.url, "APPLIANCE_API_KEY": appliance.api_key}
+    command = [sys.executable, "-m", "appliance", *arguments]
+    done = subprocess.run(command, capture_output=True, text=True, env=environment, timeout=120, cwd=ROOT)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
