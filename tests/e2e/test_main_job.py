@@ -134,18 +134,20 @@ def test_too_long_prompt_unknown_model_and_no_key_are_refused_clearly(
         ask(stranger, "hello")
 
 
-def test_command_line_shows_answer_tree_and_engines(appliance: RunningAppliance, tmp_path: Path) -> None:
+@pytest.mark.usefixtures("appliance")
+def test_command_line_shows_answer_tree_and_engines() -> None:
     problem = orchestrated()[0]
-    asked = run(appliance, "ask", problem.question, "--trace")
+    asked = run("ask", problem.question, "--trace")
     assert "plan_execute_verify" in asked
     assert "starter-verifier" in asked
-    status = run(appliance, "status")
+    status = run("status")
     assert status.count("ready") >= 5
 
 
-def run(appliance: RunningAppliance, *arguments: str) -> str:
-    environment = {**os.environ, "APPLIANCE_URL": appliance.url, "APPLIANCE_API_KEY": appliance.api_key}
+def run(*arguments: str) -> str:
+    """The command line, which finds the appliance through its data directory."""
     command = [sys.executable, "-m", "appliance", *arguments]
+    environment = {**os.environ, "COLUMNS": "200"}
     done = subprocess.run(command, capture_output=True, text=True, env=environment, timeout=120, cwd=ROOT)
     assert done.returncode == 0, done.stderr
     return done.stdout
