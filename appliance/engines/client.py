@@ -5,6 +5,7 @@ from __future__ import annotations
 # aiohttp's own timeouts are both ClientError and TimeoutError, so ClientError is caught first wherever both may come.
 import asyncio
 import itertools
+import re
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing, asynccontextmanager, suppress
 from typing import Any, NoReturn, Protocol
@@ -23,8 +24,11 @@ KEEPALIVE_S = 4.0
 """vLLM's server closes an idle connection after 5 s; one that is about to be closed must not be taken again."""
 LAST_BYTES_S = 0.05
 """After [DONE] the end of the body follows at once; waiting for it keeps the connection for the next call."""
+PROBE_PRIORITY = -1_000_000
+"""Before everything that waits in the engine: a probe asks whether it works, not whether it is busy."""
 ERROR_BODY_BYTES = 65_536
 
+_TOKEN_COUNTER = re.compile(r"^vllm:(?:prompt|generation)_tokens_total(?:\{[^}]*\})? (\S+)$", re.MULTILINE)
 _CONTEXT_WORDS = ("maximum context length", "maximum model length")
 
 
@@ -41,6 +45,10 @@ class EngineClient(Protocol):
 
     async def healthy(self, engine: EngineStatus, timeout_s: float = 2.0) -> bool:
         """Whether /health answers 200. It says nothing of a wedged engine."""
+        ...
+
+    async def tokens_so_far(self, engine: EngineStatus, timeout_s: float = 2.0) -> float | None:
+        """Tokens read and generated since the engine began, by its own metrics; None when it doesn't say."""
         ...
 
     async def close(self) -> None:
@@ -80,7 +88,7 @@ class HttpEngineClient:
 
     async def generate_one(self, engine: EngineStatus, timeout_s: float) -> None:
         """Ask for one token through /v1/completions, which needs no chat template."""
-        body = {"model": engine.model_id, "prompt": "1", "max_tokens": 1, "temperature": 0}
+        body = {"model": engine.model_id, "prompt": "1", "max_tokens": 1, "temperature": 0, "priority": PROBE_PRIORITY}
         url = f"{engine.base_url}/v1/completions"
         try:
             async with asyncio.timeout(timeout_s):
@@ -103,6 +111,15 @@ class HttpEngineClient:
                 return response.status == 200
         except (TimeoutError, aiohttp.ClientError):
             return False
+
+    async def tokens_so_far(self, engine: EngineStatus, timeout_s: float = 2.0) -> float | None:
+        """The sum of vLLM's token counters."""
+        try:
+            async with asyncio.timeout(timeout_s), self._open().get(f"{engine.base_url}/metrics") as response:
+                found = _TOKEN_COUNTER.findall(await response.text())
+        except (TimeoutError, aiohttp.ClientError):
+            return None
+        return sum(map(float, found)) if found else None
 
     async def close(self) -> None:
         """Close all connections; the client may be used again afterwards."""

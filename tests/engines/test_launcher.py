@@ -120,9 +120,9 @@ def test_a_port_in_use(tmp_path: Path) -> None:
     async def main() -> None:
         spec = spec_of()
         async with launcher_in(tmp_path) as launcher:
-            with socket.create_server((spec.host, spec.port)):
-                with pytest.raises(EngineStartError, match=f"port {spec.port} is in use; .*engines.first_port"):
-                    await launcher.launch(spec, KEY, lambda: None)
+            words = f"port {spec.port} is in use; .*engines.first_port"
+            with socket.create_server((spec.host, spec.port)), pytest.raises(EngineStartError, match=words):
+                await launcher.launch(spec, KEY, lambda: None)
 
     run(main())
 

@@ -143,12 +143,12 @@ class FakeVllm:
     async def _metrics(self, _: web.Request) -> web.Response:
         label = f'{{engine="0",model_name="{self.model}"}}'
         waiting = max(0, self.running - self.max_num_seqs)
-        done = sum(1 for r in self.requests if r.ended_s is not None and not r.aborted)
+        tokens = sum(r.sent_tokens for r in self.requests)
         lines = [
+            f"vllm:generation_tokens_total{label} {float(tokens)}",
             f"vllm:num_requests_running{label} {float(self.running - waiting)}",
             f"vllm:num_requests_waiting{label} {float(waiting)}",
             f"vllm:kv_cache_usage_perc{label} {min(1.0, self.running / self.max_num_seqs)}",
-            f'vllm:request_success_total{{engine="0",finished_reason="stop",model_name="{self.model}"}} {float(done)}',
         ]
         return web.Response(text="\n".join(lines) + "\n")
 

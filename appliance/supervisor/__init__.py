@@ -1,0 +1,1 @@
+"""The control loop: it keeps exactly the wanted engines running."""
