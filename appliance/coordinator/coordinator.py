@@ -1,18 +1,35 @@
-"""One chat request, start to end."""
+"""One chat request, start to end: route → answer → fall back where that fails → save the trace."""
 
 from __future__ import annotations
 
+import asyncio
+import hashlib
+import hmac
+import logging
 import time
 from collections.abc import AsyncGenerator, Callable, Mapping
+from contextlib import aclosing
 from typing import Protocol
 
+from appliance.coordinator.budget import Budget
+from appliance.coordinator.calls import Caller
 from appliance.coordinator.options import CoordinatorOptions
 from appliance.coordinator.prompt_set import PromptSet
-from appliance.coordinator.strategies import Strategy
+from appliance.coordinator.recorder import Identity, Recorder
+from appliance.coordinator.router import DIRECT, PASSTHROUGH, Router
+from appliance.coordinator.run import RoleFailed, Run
+from appliance.coordinator.strategies.strategy import Strategy
 from appliance.dispatch.dispatcher import Dispatcher
-from appliance.domain.request import AnswerEvent, ChatRequest
+from appliance.domain.model import Role
+from appliance.domain.request import AnswerEvent, ChatRequest, Finished
 from appliance.domain.tenant import Tenant
-from appliance.domain.trace import Trace
+from appliance.domain.trace import Decision, Outcome, Trace
+from appliance.errors import ApplianceError, BudgetExhausted, ConfigError, EngineUnavailable, UnknownModel
+
+logger = logging.getLogger(__name__)
+
+_GRACE_S = 1.0
+"""Engines end their calls at the deadline; what still runs this long after it is cancelled from here."""
 
 
 class TraceSink(Protocol):
@@ -23,7 +40,13 @@ class TraceSink(Protocol):
 
 
 class Coordinator:
-    """Answers chat requests. `prompt_sets` has one entry per model of the pool."""
+    """Answers chat requests; one instance serves all of them, on one event loop.
+
+    `prompt_sets` has one entry per model of the pool and thereby names the known models. `strategies` has at least
+    `direct`, `passthrough` and what the router may choose (`default_strategies()` has all). `salt_secret` keys the
+    prefix-cache salt of each tenant. `clock` is monotonic seconds and the same clock as the dispatcher's and the
+    event loop's; `wall_clock` is Unix seconds. Raises ConfigError when a role's model can't play it.
+    """
 
     def __init__(
         self,
@@ -37,13 +60,168 @@ class Coordinator:
         clock: Callable[[], float] = time.monotonic,
         wall_clock: Callable[[], float] = time.time,
     ) -> None:
-        raise NotImplementedError
+        _check_roles(options, prompt_sets)
+        self._options = options
+        self._prompt_sets = prompt_sets
+        self._dispatcher = dispatcher
+        self._traces = traces
+        self._strategies = strategies
+        self._salt_secret = salt_secret
+        self._clock = clock
+        self._wall_clock = wall_clock
+        self._router = Router(options.direct, options.roles)
+        self._running: set[asyncio.Task[Finished]] = set()
+        self._saves: set[asyncio.Task[None]] = set()
 
-    def answer(
+    async def answer(
         self, request: ChatRequest, *, request_id: str, trace_id: str, tenant: Tenant
     ) -> AsyncGenerator[AnswerEvent, None]:
-        """Yield the events of the answer, `Finished` last."""
-        raise NotImplementedError
+        """Yield the events of the answer, `Finished` last; its trace is saved by then.
+
+        Raises RequestError, EngineError, BudgetExhausted and Overloaded, after the events that came before. Closing
+        it cancels every call below; the trace is saved in that case too.
+        """
+        run = self._open(request, request_id, trace_id, tenant)
+        work = asyncio.create_task(self._work(run), name=f"request {request_id}")
+        self._running.add(work)
+        work.add_done_callback(self._running.discard)
+        work.add_done_callback(lambda _: run.end())
+        try:
+            async with aclosing(run.events()) as events:
+                async for event in events:
+                    yield event
+            yield await work
+        finally:
+            await _ended(work)
 
     async def close(self) -> None:
-        """Wait until every trace is saved."""
+        """Cancel what runs and wait until its traces are saved."""
+        await asyncio.gather(*(_ended(work) for work in tuple(self._running)))
+        await asyncio.gather(*self._saves)
+
+    def _open(self, request: ChatRequest, request_id: str, trace_id: str, tenant: Tenant) -> Run:
+        options, started_s = self._options, self._clock()
+        limits = options.budget if request.model == options.virtual_model else options.passthrough_budget
+        budget = Budget(limits, started_s)
+        identity = Identity(trace_id, request_id, tenant.name, request.model, self._wall_clock())
+        recorder = Recorder(identity, tenant.keep_content)
+        salt = hmac.new(self._salt_secret, tenant.name.encode(), hashlib.sha256).hexdigest()
+        caller = Caller(self._dispatcher, budget, recorder, cache_salt=salt, clock=self._clock)
+        return Run(request, options, self._prompt_sets, budget, recorder, caller)
+
+    async def _work(self, run: Run) -> Finished:
+        """Answer, and save the trace whatever way that ends."""
+        outcome, error = Outcome.ERROR, ""
+        try:
+            strategy, finish_reason = await self._answered_in_time(run)
+            outcome = Outcome.OK
+        except asyncio.CancelledError:
+            outcome = Outcome.CANCELLED
+            raise
+        except ApplianceError as failure:
+            error = str(failure)
+            raise
+        except Exception as failure:
+            error = type(failure).__name__
+            raise
+        finally:
+            await asyncio.shield(self._saving(run, outcome, error))
+        return _finished(run, strategy, finish_reason)
+
+    async def _answered_in_time(self, run: Run) -> tuple[str, str]:
+        try:
+            async with asyncio.timeout(run.budget.limits.wall_s + _GRACE_S):
+                return await self._answered(run)
+        except TimeoutError:
+            raise run.budget.exhausted("wall_s") from None
+
+    async def _answered(self, run: Run) -> tuple[str, str]:
+        """The strategy that answered and the finish reason."""
+        decision = self._decide(run)
+        run.recorder.decision = decision
+        if decision.strategy not in (DIRECT, PASSTHROUGH):
+            run.progress(f"orchestrating: {decision.strategy}")
+        try:
+            return decision.strategy, await self._strategies[decision.strategy].answer(run)
+        except (RoleFailed, BudgetExhausted) as failure:
+            if decision.strategy in (DIRECT, PASSTHROUGH) or run.answer_begun:
+                raise _for_caller(failure) from failure
+            return DIRECT, await self._fall_back(run, failure)
+
+    def _decide(self, run: Run) -> Decision:
+        request = run.request
+        if request.model == self._options.virtual_model:
+            return self._router.decide(request)
+        if request.model in self._prompt_sets:
+            return Decision(PASSTHROUGH, ("the caller named the model",))
+        known = ", ".join((self._options.virtual_model, *sorted(self._prompt_sets)))
+        raise UnknownModel(f"there is no model {request.model!r} here; known: {known}", param="model")
+
+    async def _fall_back(self, run: Run, failure: RoleFailed | BudgetExhausted) -> str:
+        """The best single model answers instead."""
+        role, reason = (
+            (failure.role, failure.reason) if isinstance(failure, RoleFailed) else (Role.GENERALIST, str(failure))
+        )
+        run.recorder.fallback(role, reason, "the generalist answers directly")
+        run.progress("falling back: the generalist answers directly")
+        try:
+            return await self._strategies[DIRECT].answer(run)
+        except RoleFailed as last:
+            raise _for_caller(last) from last
+
+    def _saving(self, run: Run, outcome: Outcome, error: str) -> asyncio.Task[None]:
+        saving = asyncio.create_task(self._save(run, outcome, error))
+        self._saves.add(saving)
+        saving.add_done_callback(self._saves.discard)
+        return saving
+
+    async def _save(self, run: Run, outcome: Outcome, error: str) -> None:
+        """A trace that can't be saved must not take the answer with it."""
+        answer = "".join(run.answer) or None
+        record = run.budget.record(self._clock())
+        trace = run.recorder.trace(record, outcome, error, question=run.question, answer=answer)
+        try:
+            await self._traces.save(trace)
+        except Exception as failure:
+            logger.error("trace %s was not saved: %s", trace.trace_id, type(failure).__name__)
+
+
+async def _ended(work: asyncio.Task[Finished]) -> None:
+    """Cancel the work of a request unless it is over, and wait for its end; its outcome was told elsewhere."""
+    if not work.done():
+        work.cancel()
+        await asyncio.wait({work})
+    if not work.cancelled():
+        work.exception()
+
+
+def _finished(run: Run, strategy: str, finish_reason: str) -> Finished:
+    recorder = run.recorder
+    return Finished(
+        finish_reason=finish_reason,
+        usage=recorder.usage,
+        trace_id=recorder.identity.trace_id,
+        strategy=strategy,
+        calls=run.budget.used_calls,
+        usage_by_role=recorder.usage_by_role(),
+        usage_by_model=recorder.usage_by_model(),
+    )
+
+
+def _for_caller(failure: ApplianceError) -> ApplianceError:
+    """What the caller is told: the engine's own error, not which role met it."""
+    if not isinstance(failure, RoleFailed):
+        return failure
+    return failure.cause or EngineUnavailable(f"no answer could be given ({failure})")
+
+
+def _check_roles(options: CoordinatorOptions, prompt_sets: Mapping[str, PromptSet]) -> None:
+    for role, models in options.roles.by_role():
+        for model_id in models:
+            if model_id not in prompt_sets:
+                raise ConfigError(f"roles: {model_id} plays {role.value}, but is not in the pool")
+            if not prompt_sets[model_id].plays(role):
+                raise ConfigError(
+                    f"roles: {model_id} can't play {role.value}: its prompt set {prompt_sets[model_id].name} "
+                    "has no templates for that role; name another model"
+                )

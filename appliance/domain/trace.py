@@ -38,8 +38,10 @@ class Decision:
 class CallRecord:
     """One engine call. Times are seconds; `started_s` counts from the start of the request.
 
-    `queue_s` is the time until the call was sent to an engine, `engine_s` the time the engine worked on it.
-    `prompt` and `answer` are kept only where the policy says so.
+    `queue_s` is the time until the call was sent to an engine, `engine_s` the time the engine worked on it,
+    `first_token_s` the part of that until its first token. `usage_estimated`: the engine did not get to tell its
+    usage, so the prompt was estimated and the tokens that came were counted. `prompt` and `answer` are kept only where
+    the policy says so.
     """
 
     call_id: str
@@ -57,6 +59,7 @@ class CallRecord:
     error: str = ""
     prompt: str | None = None
     answer: str | None = None
+    usage_estimated: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,35 @@
+"""What a role wants from a model: the shape that every call of the coordinator has before it is sent. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+_CHARS_PER_TOKEN = 2
+_TOKENS_PER_MESSAGE = 8
+
+
+@dataclass(frozen=True, slots=True)
+class Ask:
+    """Messages in OpenAI's shape, the longest answer (tokens; None: what the context leaves), further fields."""
+
+    messages: tuple[Mapping[str, Any], ...]
+    max_tokens: int | None
+    params: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def prompt_tokens_estimate(self) -> int:
+        """A guess on the high side: two characters a token, eight tokens of template a message."""
+        chars = sum(len(str(message.get("content") or "")) for message in self.messages)
+        return _TOKENS_PER_MESSAGE * len(self.messages) + -(-chars // _CHARS_PER_TOKEN)
+
+    @property
+    def tokens_estimate(self) -> int:
+        """What to reserve: prompt and longest answer."""
+        return self.prompt_tokens_estimate + (self.max_tokens or 0)
+
+    @property
+    def prompt_text(self) -> str:
+        """The prompt as one text, for traces that keep contents."""
+        return "\n\n".join(f"{message.get('role', '')}: {message.get('content') or ''}" for message in self.messages)

@@ -1,0 +1,184 @@
+"""One engine call within a request: reserve → send → settle and record, whatever way it ends."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+from collections.abc import AsyncGenerator, Callable
+from contextlib import aclosing
+from dataclasses import dataclass, field
+
+from appliance.coordinator.ask import Ask
+from appliance.coordinator.budget import NOTHING, Budget, Need, Reservation
+from appliance.coordinator.recorder import Recorder
+from appliance.dispatch.dispatcher import Dispatcher, Sent
+from appliance.domain.model import Role
+from appliance.domain.request import CallChunk, CallContext, EngineCall, TokenLogprob, Usage
+from appliance.domain.trace import CallRecord, Outcome
+from appliance.errors import ApplianceError, BudgetExhausted, ContextTooLong, EngineError, Overloaded
+
+_REFUSALS = (EngineError, ContextTooLong, Overloaded)
+"""Failures that cost no tokens when they come before the first one."""
+
+
+@dataclass(frozen=True, slots=True)
+class CallPurpose:
+    """Which role calls for which task. `attempt` counts from 1; `keep` must stay in the budget after it."""
+
+    role: Role
+    task_id: str
+    attempt: int = 1
+    keep: Need = NOTHING
+
+
+@dataclass(frozen=True, slots=True)
+class Completion:
+    """A call's whole answer."""
+
+    model_id: str
+    text: str
+    tokens: tuple[TokenLogprob, ...]
+    finish_reason: str | None
+
+
+@dataclass(slots=True)
+class _Running:
+    """A call on its way, and what is known of it so far. Times are on the caller's clock."""
+
+    purpose: CallPurpose
+    model_id: str
+    ask: Ask
+    reservation: Reservation
+    started_s: float
+    sent: Sent | None = None
+    sent_s: float = 0.0
+    first_token_s: float | None = None
+    usage: Usage | None = None
+    pieces: int = 0
+    text: list[str] = field(default_factory=list)
+    outcome: Outcome = Outcome.ERROR
+    error: str = ""
+    refused: bool = False
+
+    def take(self, chunk: CallChunk, now_s: float) -> None:
+        """Book one chunk."""
+        if chunk.text or chunk.reasoning or chunk.logprobs:
+            self.first_token_s = now_s - self.sent_s if self.first_token_s is None else self.first_token_s
+            self.pieces += max(1, len(chunk.logprobs))
+        self.text.append(chunk.text)
+        self.usage = chunk.usage or self.usage
+
+    def spent(self) -> tuple[Usage, bool]:
+        """The engine's own count, else an estimate (True); nothing for a call that no engine took on."""
+        if self.usage is not None:
+            return self.usage, False
+        if self.sent is None or (self.refused and not self.pieces):
+            return Usage(), False
+        return Usage(self.ask.prompt_tokens_estimate, self.pieces), True
+
+
+class Caller:
+    """Makes the calls of one request. `clock` is monotonic seconds."""
+
+    def __init__(
+        self,
+        dispatcher: Dispatcher,
+        budget: Budget,
+        recorder: Recorder,
+        *,
+        cache_salt: str,
+        clock: Callable[[], float],
+    ) -> None:
+        self._dispatcher = dispatcher
+        self._budget = budget
+        self._recorder = recorder
+        self._cache_salt = cache_salt
+        self._clock = clock
+        self._numbers = itertools.count(1)
+
+    async def complete(self, purpose: CallPurpose, model_id: str, ask: Ask) -> Completion:
+        """The whole answer of one call. Raises as `stream`."""
+        text: list[str] = []
+        tokens: list[TokenLogprob] = []
+        finish_reason = None
+        async with aclosing(self.stream(purpose, model_id, ask)) as chunks:
+            async for chunk in chunks:
+                text.append(chunk.text)
+                tokens.extend(chunk.logprobs)
+                finish_reason = chunk.finish_reason or finish_reason
+        return Completion(model_id, "".join(text), tuple(tokens), finish_reason)
+
+    async def stream(self, purpose: CallPurpose, model_id: str, ask: Ask) -> AsyncGenerator[CallChunk, None]:
+        """The chunks of one call.
+
+        Raises BudgetExhausted before it is sent or when the wall time is up, and what the dispatcher raises.
+        """
+        started_s = self._clock()
+        reservation = self._budget.reserve(ask.tokens_estimate, started_s, purpose.keep)
+        running = _Running(purpose, model_id, ask, reservation, started_s)
+        try:
+            async with aclosing(self._sent(running)) as chunks:
+                async for chunk in chunks:
+                    running.take(chunk, self._clock())
+                    yield chunk
+            running.outcome = Outcome.OK
+        except (asyncio.CancelledError, GeneratorExit):
+            running.outcome = Outcome.CANCELLED
+            raise
+        except ApplianceError as failure:
+            running.error, running.refused = str(failure), isinstance(failure, _REFUSALS)
+            raise self._in_time(failure) from None
+        finally:
+            self._settle(running)
+
+    def _sent(self, running: _Running) -> AsyncGenerator[CallChunk, None]:
+        def on_sent(sent: Sent) -> None:
+            running.sent, running.sent_s = sent, self._clock()
+
+        identity, ask = self._recorder.identity, running.ask
+        context = CallContext(
+            request_id=identity.request_id,
+            trace_id=identity.trace_id,
+            task_id=running.purpose.task_id,
+            role=running.purpose.role,
+            tenant=identity.tenant,
+            priority=0,
+            deadline_s=self._budget.deadline_s,
+            remaining_tokens=self._budget.remaining_tokens,
+            cache_salt=self._cache_salt,
+        )
+        call = EngineCall(running.model_id, ask.messages, ask.max_tokens, ask.params)
+        return self._dispatcher.stream(call, context, on_sent)
+
+    def _in_time(self, failure: ApplianceError) -> ApplianceError:
+        """A call that the deadline ended, in the line or on the engine, was stopped by the budget."""
+        if isinstance(failure, BudgetExhausted):
+            return self._budget.exhausted(failure.limit)
+        if isinstance(failure, Overloaded) and self._clock() >= self._budget.deadline_s:
+            return self._budget.exhausted("wall_s")
+        return failure
+
+    def _settle(self, running: _Running) -> None:
+        now_s, sent, purpose = self._clock(), running.sent, running.purpose
+        usage, estimated = running.spent()
+        self._budget.settle(running.reservation, usage.total_tokens, sent=sent is not None)
+        self._recorder.call(
+            CallRecord(
+                call_id=f"c{next(self._numbers)}",
+                task_id=purpose.task_id,
+                role=purpose.role,
+                model_id=running.model_id,
+                engine_id=sent.engine_id if sent else "",
+                attempt=purpose.attempt,
+                started_s=running.started_s - self._budget.started_s,
+                queue_s=sent.queue_s if sent else now_s - running.started_s,
+                engine_s=now_s - running.sent_s if sent else 0.0,
+                first_token_s=running.first_token_s,
+                usage=usage,
+                outcome=running.outcome,
+                error=running.error,
+                prompt=running.ask.prompt_text,
+                answer="".join(running.text),
+                usage_estimated=estimated,
+            )
+        )

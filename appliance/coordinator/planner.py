@@ -1,0 +1,89 @@
+"""The planner's call: the question under a JSON schema of plans, and the second try after a rejected plan. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from appliance.coordinator.ask import Ask
+from appliance.coordinator.options import Sampling
+from appliance.coordinator.prompt_set import PlanRepair, PromptSet
+from appliance.coordinator.sampling import sampled
+from appliance.coordinator.task_graph import ID_PATTERN, PlanRejected, TaskGraph, parse_plan
+from appliance.domain.model import Role
+
+PLAN_ATTEMPTS = 2
+
+
+@dataclass(frozen=True, slots=True)
+class PlanningTask:
+    """What there is to plan: the question, the turns before it, the skills at hand, the most tasks allowed."""
+
+    question: str
+    history: Sequence[Mapping[str, str]]
+    skills: tuple[str, ...]
+    max_tasks: int
+
+
+@dataclass(frozen=True, slots=True)
+class BadPlan:
+    """An earlier answer of the planner and what is wrong with it."""
+
+    text: str
+    reasons: tuple[str, ...]
+
+
+def planner_ask(
+    prompts: PromptSet,
+    task: PlanningTask,
+    sampling: Sampling,
+    repair_temperature: float,
+    seed: int,
+    bad: BadPlan | None,
+) -> Ask:
+    """The first try, or, after the `bad` plan, the second one in the way that the prompt set knows."""
+    shown = bad if prompts.plan_repair is PlanRepair.SHOW_ERROR else None
+    resampled = bad is not None and prompts.plan_repair is PlanRepair.RESAMPLE
+    messages = prompts.render(
+        Role.PLANNER,
+        question=task.question,
+        history=task.history,
+        skills=task.skills,
+        max_tasks=task.max_tasks,
+        rejected=shown,
+    )
+    params = {
+        **prompts.params.get(Role.PLANNER, {}),
+        **sampled(repair_temperature if resampled else sampling.temperature, seed),
+        "response_format": {
+            "type": "json_schema",
+            "json_schema": {"name": "plan", "strict": True, "schema": plan_schema(task.skills, task.max_tasks)},
+        },
+    }
+    return Ask(messages, sampling.max_tokens, params)
+
+
+def read_plan(text: str, task: PlanningTask) -> TaskGraph | PlanRejected:
+    """The planner's answer as a graph, or why it is none."""
+    return parse_plan(text, task.skills, task.max_tasks)
+
+
+def plan_schema(skills: Sequence[str], max_tasks: int) -> dict[str, Any]:
+    """JSON Schema of a plan. References are beyond a schema; `parse_plan` checks them."""
+    step = {
+        "type": "object",
+        "properties": {
+            "id": {"type": "string", "pattern": ID_PATTERN},
+            "skill": {"type": "string", "enum": list(skills)},
+            "do": {"type": "string"},
+        },
+        "required": ["id", "skill", "do"],
+        "additionalProperties": False,
+    }
+    return {
+        "type": "object",
+        "properties": {"steps": {"type": "array", "items": step, "minItems": 1, "maxItems": max_tasks}},
+        "required": ["steps"],
+        "additionalProperties": False,
+    }

@@ -1,0 +1,119 @@
+"""Gathers what is done for one request and makes its trace. Pure; contents are dropped at the door unless kept."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+
+from appliance.coordinator.task_graph import TaskGraph
+from appliance.domain.model import Role
+from appliance.domain.request import Usage
+from appliance.domain.trace import (
+    BudgetRecord,
+    CallRecord,
+    Decision,
+    Fallback,
+    Outcome,
+    TaskRecord,
+    Trace,
+    VerdictRecord,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """Whose request it is. `created_unix_s` is wall time."""
+
+    trace_id: str
+    request_id: str
+    tenant: str
+    requested_model: str
+    created_unix_s: float
+
+
+@dataclass(slots=True)
+class Recorder:
+    """The records of one request, in the order in which things ended."""
+
+    identity: Identity
+    keep_content: bool
+    decision: Decision = field(default_factory=lambda: Decision("none", ()))
+    _calls: list[CallRecord] = field(default_factory=list)
+    _verdicts: list[VerdictRecord] = field(default_factory=list)
+    _fallbacks: list[Fallback] = field(default_factory=list)
+    _tasks: dict[str, TaskRecord] = field(default_factory=dict)
+
+    def call(self, record: CallRecord) -> None:
+        """An engine call ended."""
+        self._calls.append(record if self.keep_content else replace(record, prompt=None, answer=None))
+
+    def verdict(self, record: VerdictRecord) -> None:
+        """A verdict was given."""
+        self._verdicts.append(record)
+
+    def fallback(self, role: Role, reason: str, action: str) -> None:
+        """The request goes on another way; neither text may quote contents."""
+        self._fallbacks.append(Fallback(role, reason, action))
+
+    def planned(self, graph: TaskGraph) -> None:
+        """A plan was accepted: every task counts as skipped until it is heard of again."""
+        for task in graph.tasks:
+            self.task(
+                TaskRecord(
+                    task_id=task.task_id,
+                    skill=task.skill,
+                    needs=task.needs,
+                    outcome=Outcome.SKIPPED,
+                    attempts=0,
+                    accepted_attempt=None,
+                    instruction=task.instruction,
+                )
+            )
+
+    def task(self, record: TaskRecord) -> None:
+        """A task ended; replaces what was known of it."""
+        kept = record if self.keep_content else replace(record, instruction=None, result=None)
+        self._tasks[record.task_id] = kept
+
+    @property
+    def usage(self) -> Usage:
+        """Tokens of all calls, failed ones included."""
+        return sum((call.usage for call in self._calls), Usage())
+
+    def usage_by_role(self) -> Mapping[str, Usage]:
+        """Role → tokens."""
+        return self._usage_by(lambda call: call.role.value)
+
+    def usage_by_model(self) -> Mapping[str, Usage]:
+        """Model id → tokens."""
+        return self._usage_by(lambda call: call.model_id)
+
+    def _usage_by(self, key: Callable[[CallRecord], str]) -> Mapping[str, Usage]:
+        totals: dict[str, Usage] = {}
+        for call in self._calls:
+            totals[key(call)] = totals.get(key(call), Usage()) + call.usage
+        return totals
+
+    def trace(
+        self, budget: BudgetRecord, outcome: Outcome, error: str, question: str | None, answer: str | None
+    ) -> Trace:
+        """The whole record."""
+        return Trace(
+            trace_id=self.identity.trace_id,
+            request_id=self.identity.request_id,
+            tenant=self.identity.tenant,
+            requested_model=self.identity.requested_model,
+            created_unix_s=self.identity.created_unix_s,
+            duration_s=budget.used_wall_s,
+            decision=self.decision,
+            tasks=tuple(self._tasks.values()),
+            calls=tuple(sorted(self._calls, key=lambda call: call.started_s)),
+            verdicts=tuple(self._verdicts),
+            fallbacks=tuple(self._fallbacks),
+            budget=budget,
+            usage=self.usage,
+            outcome=outcome,
+            error=error,
+            question=question if self.keep_content else None,
+            answer=answer if self.keep_content else None,
+        )

@@ -1,0 +1,129 @@
+"""One request while it is answered: what strategies see of it, and the events that they send to the caller."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator, Callable, Mapping
+from contextlib import aclosing
+from dataclasses import dataclass, field
+
+from appliance.coordinator.ask import Ask
+from appliance.coordinator.budget import Budget
+from appliance.coordinator.calls import Caller, CallPurpose, Completion
+from appliance.coordinator.options import CoordinatorOptions
+from appliance.coordinator.prompt_set import PromptSet
+from appliance.coordinator.recorder import Recorder
+from appliance.domain.model import Role
+from appliance.domain.request import AnswerEvent, CallChunk, ChatRequest, ContentDelta, ReasoningDelta
+from appliance.errors import ApplianceError, ContextTooLong, EngineError, Overloaded
+
+MODEL_FAILURES = (EngineError, Overloaded, ContextTooLong)
+"""Another model of the same role may do better."""
+
+AskFor = Callable[[PromptSet], Ask]
+
+
+class RoleFailed(ApplianceError):
+    """No model of a role could do its work. Stays inside the coordinator, which falls back or raises `cause`."""
+
+    def __init__(self, role: Role, reason: str, cause: ApplianceError | None = None) -> None:
+        super().__init__(f"{role.value}: {reason}")
+        self.role = role
+        self.reason = reason
+        self.cause = cause
+
+
+@dataclass(slots=True)
+class Run:
+    """One request. `prompt_sets` has one entry per model of the pool."""
+
+    request: ChatRequest
+    options: CoordinatorOptions
+    prompt_sets: Mapping[str, PromptSet]
+    budget: Budget
+    recorder: Recorder
+    caller: Caller
+    answer: list[str] = field(default_factory=list)
+    answer_begun: bool = False
+    _events: asyncio.Queue[AnswerEvent | None] = field(default_factory=asyncio.Queue)
+
+    @property
+    def question(self) -> str:
+        """The last message."""
+        return self.request.messages[-1].content if self.request.messages else ""
+
+    @property
+    def history(self) -> tuple[Mapping[str, str], ...]:
+        """The messages before it."""
+        return tuple({"role": m.role, "content": m.content} for m in self.request.messages[:-1])
+
+    @property
+    def seed_base(self) -> int | str:
+        """What seeds are derived from: the caller's seed, else the question, so that a replay draws the same."""
+        seed = self.request.sampling.get("seed")
+        return seed if isinstance(seed, int) else self.question
+
+    def bounded(self, max_tokens: int) -> int:
+        """The longest final answer: the role's limit, or less where the caller wants less."""
+        return min(max_tokens, self.request.max_tokens or max_tokens)
+
+    def say(self, delta: ReasoningDelta | ContentDelta) -> None:
+        """Send a piece of working or of the answer to the caller."""
+        if isinstance(delta, ContentDelta):
+            self.answer_begun = True
+            self.answer.append(delta.text)
+        self._events.put_nowait(delta)
+
+    def progress(self, line: str) -> None:
+        """Tell the caller how far things are, if it wants to know."""
+        if self.request.show_progress:
+            self.say(ReasoningDelta(f"{line}\n"))
+
+    def end(self) -> None:
+        """There are no more events."""
+        self._events.put_nowait(None)
+
+    async def events(self) -> AsyncGenerator[AnswerEvent, None]:
+        """What was said, as it is said, until the end."""
+        while (event := await self._events.get()) is not None:
+            yield event
+
+    async def complete(self, purpose: CallPurpose, models: tuple[str, ...], ask_for: AskFor) -> Completion:
+        """The answer of the first of `models` that gives one. Raises RoleFailed and BudgetExhausted."""
+        failures: list[tuple[str, ApplianceError]] = []
+        for model_id in models:
+            try:
+                return await self.caller.complete(purpose, model_id, ask_for(self.prompt_sets[model_id]))
+            except MODEL_FAILURES as failure:
+                failures.append((model_id, failure))
+        raise _role_failed(purpose.role, failures)
+
+    async def stream(
+        self, purpose: CallPurpose, models: tuple[str, ...], ask_for: AskFor
+    ) -> AsyncGenerator[tuple[str, CallChunk], None]:
+        """Model and chunks of the first of `models` that begins to answer.
+
+        Raises RoleFailed and BudgetExhausted; a model that fails after its first chunk raises its own error.
+        """
+        failures: list[tuple[str, ApplianceError]] = []
+        for model_id in models:
+            begun = False
+            try:
+                ask = ask_for(self.prompt_sets[model_id])
+                async with aclosing(self.caller.stream(purpose, model_id, ask)) as chunks:
+                    async for chunk in chunks:
+                        begun = True
+                        yield model_id, chunk
+                return
+            except MODEL_FAILURES as failure:
+                if begun:
+                    raise
+                failures.append((model_id, failure))
+        raise _role_failed(purpose.role, failures)
+
+
+def _role_failed(role: Role, failures: list[tuple[str, ApplianceError]]) -> RoleFailed:
+    if not failures:
+        return RoleFailed(role, "no model is configured")
+    reasons = "; ".join(f"{model_id}: {failure}" for model_id, failure in failures)
+    return RoleFailed(role, reasons, failures[-1][1])

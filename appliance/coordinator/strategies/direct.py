@@ -1,0 +1,33 @@
+"""The generalist answers in one call: what easy requests get, and what every other strategy falls back to."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from appliance.coordinator.ask import Ask
+from appliance.coordinator.calls import CallPurpose
+from appliance.coordinator.prompt_set import PromptSet
+from appliance.coordinator.run import Run
+from appliance.coordinator.strategies.passthrough import TASK_ID, caller_ask
+from appliance.coordinator.strategies.streaming import stream_answer
+from appliance.domain.model import Role
+
+
+class Direct:
+    """One call; the model's own working is sent as reasoning, what follows it as the answer."""
+
+    async def answer(self, run: Run) -> str:
+        """Stream the answer of the first generalist that begins to give one."""
+        purpose = CallPurpose(Role.GENERALIST, TASK_ID)
+        return await stream_answer(run, purpose, run.options.roles.generalist, lambda prompts: _ask(run, prompts))
+
+
+def _ask(run: Run, prompts: PromptSet) -> Ask:
+    """The caller's messages, unless the prompt set words them anew; its sampling wins over the role's."""
+    limit = run.options.sampling_of(Role.GENERALIST)
+    ask = caller_ask(run.request, run.bounded(limit.max_tokens))
+    params = {**prompts.params.get(Role.GENERALIST, {}), "temperature": limit.temperature, **ask.params}
+    if Role.GENERALIST not in prompts.messages:
+        return replace(ask, params=params)
+    messages = prompts.render(Role.GENERALIST, question=run.question, history=run.history)
+    return replace(ask, messages=messages, params=params)

@@ -1,0 +1,136 @@
+"""A plan as data: tasks, what each needs from the others, and the checks that turn a planner's text into one. Pure.
+
+The text is `{"steps": [{"id": "s1", "skill": "math", "do": "12*7"}, {"id": "s2", "skill": "math", "do": "$s1-5"}]}`:
+`$s1` stands for the result of `s1`, `needs` (optional) names further steps to wait for, and the last step's result
+is the final one. A step may need earlier steps only, so there are no cycles.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Set as AbstractSet
+from dataclasses import dataclass
+from typing import Any
+
+ID_PATTERN = "^s[0-9]+$"
+_ID = re.compile(r"s[0-9]+")
+_REFERENCE = re.compile(r"\$(s[0-9]+)")
+_KEYS = ({"id", "skill", "do"}, {"id", "skill", "do", "needs"})
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """One task. `instruction` may hold `$id` references; `needs` are the tasks whose results it waits for."""
+
+    task_id: str
+    skill: str
+    instruction: str
+    needs: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class TaskGraph:
+    """Tasks in an order in which each comes after what it needs; the last one's result is the final one."""
+
+    tasks: tuple[Task, ...]
+
+    @property
+    def final(self) -> Task:
+        """The task whose result answers the question."""
+        return self.tasks[-1]
+
+    def ready(self, done: AbstractSet[str], begun: AbstractSet[str] = frozenset()) -> tuple[Task, ...]:
+        """The tasks whose needs are all in `done`, without those that are done or begun."""
+        return tuple(t for t in self.tasks if t.task_id not in done | begun and done >= set(t.needs))
+
+
+@dataclass(frozen=True, slots=True)
+class TaskInput:
+    """A task with its references filled in; `inputs` are the results that it was given, by task id."""
+
+    task_id: str
+    skill: str
+    instruction: str
+    question: str
+    inputs: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class PlanRejected:
+    """The text is no plan that can be run. The reasons name steps by their place and never quote the text."""
+
+    reasons: tuple[str, ...]
+
+
+def substitute(instruction: str, results: Mapping[str, str]) -> str:
+    """`instruction` with each reference replaced, in one pass: a result that looks like a reference stays as it is.
+
+    Raises KeyError for a reference to a result that is not there.
+    """
+    return _REFERENCE.sub(lambda match: results[match[1]], instruction)
+
+
+def references(instruction: str) -> tuple[str, ...]:
+    """The ids that an instruction refers to, each once, in order."""
+    return tuple(dict.fromkeys(_REFERENCE.findall(instruction)))
+
+
+def parse_plan(text: str, skills: Collection[str], max_tasks: int) -> TaskGraph | PlanRejected:
+    """Read and check a planner's text."""
+    try:
+        document = json.loads(text)
+    except json.JSONDecodeError as error:
+        return PlanRejected((f"not valid JSON: {error.msg} at character {error.pos} of {len(text)}",))
+    except (ValueError, RecursionError):
+        return PlanRejected(("not valid JSON: a number or a nesting without end",))
+    if not isinstance(document, dict) or set(document) != {"steps"} or not isinstance(document["steps"], list):
+        return PlanRejected(('not an object with the one key "steps" and a list under it',))
+    steps = document["steps"]
+    if not steps:
+        return PlanRejected(("no steps",))
+    if len(steps) > max_tasks:
+        return PlanRejected((f"{len(steps)} steps, but at most {max_tasks} are allowed",))
+    malformed = tuple(f"step {n}: {why}" for n, step in enumerate(steps, 1) if (why := _malformed(step, skills)))
+    if malformed:
+        return PlanRejected(malformed)
+    tasks = tuple(_task(step) for step in steps)
+    problems = tuple(_misplaced(tasks))
+    return PlanRejected(problems) if problems else TaskGraph(tasks)
+
+
+def _malformed(step: Any, skills: Collection[str]) -> str:
+    if not isinstance(step, dict) or set(step) not in _KEYS:
+        return "not an object with the keys id, skill and do"
+    if not all(isinstance(step[key], str) for key in ("id", "skill", "do")):
+        return "id, skill and do must be strings"
+    if not _ID.fullmatch(step["id"]):
+        return "its id is not s and a number"
+    if step["skill"] not in skills:
+        return f"nobody has its skill; known: {', '.join(skills)}"
+    if not step["do"].strip():
+        return "its instruction is empty"
+    needs = step.get("needs", [])
+    if not isinstance(needs, list) or not all(isinstance(need, str) for need in needs):
+        return "needs must be a list of ids"
+    return ""
+
+
+def _task(step: Mapping[str, Any]) -> Task:
+    needs = dict.fromkeys((*references(step["do"]), *step.get("needs", [])))
+    return Task(step["id"], step["skill"], step["do"].strip(), tuple(needs))
+
+
+def _misplaced(tasks: tuple[Task, ...]) -> Iterator[str]:
+    known = {task.task_id for task in tasks}
+    before: set[str] = set()
+    for number, task in enumerate(tasks, 1):
+        if task.task_id in before:
+            yield f"step {number}: its id stands twice"
+        for need in task.needs:
+            if need not in known:
+                yield f"step {number}: needs a step that is not there"
+            elif need not in before:
+                yield f"step {number}: needs itself or a later step"
+        before.add(task.task_id)
