@@ -15,7 +15,8 @@ ApplianceError
 │   └── NotFound           no such trace
 ├── BudgetExhausted        a limit of the request was reached and no answer could be given within it
 ├── Overloaded             the appliance has no room at present; try again
-└── AlreadyRunning         another appliance holds the data directory or the port
+├── AlreadyRunning         another appliance holds the data directory or the port
+└── NotRunning             no appliance answers where one was looked for
 
 Only `gateway/error_responses.py` turns one into an HTTP status, only `cli/` into an exit code.
 """
@@ -106,3 +107,7 @@ class Overloaded(ApplianceError):
 
 class AlreadyRunning(ApplianceError):
     """Another appliance holds the data directory or the port."""
+
+
+class NotRunning(ApplianceError):
+    """No appliance answers where one was looked for."""

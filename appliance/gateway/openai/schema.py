@@ -71,9 +71,8 @@ def _one_or_many(stop: Any) -> Any:
 
 Content = Annotated[str | None, BeforeValidator(_joined), WithJsonSchema(_TEXT_PARTS)]
 Stops = Annotated[
-    list[Annotated[str, Field(min_length=1, max_length=1_000)]] | None,
+    Annotated[list[Annotated[str, Field(min_length=1, max_length=1_000)]], Field(max_length=16)] | None,
     BeforeValidator(_one_or_many),
-    Field(max_length=16),
     WithJsonSchema({"anyOf": [{"type": "string"}, {"type": "array", "items": {"type": "string"}}, {"type": "null"}]}),
 ]
 Json = dict[str, Any]

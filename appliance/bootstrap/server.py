@@ -1,0 +1,81 @@
+"""The HTTP server around the gateway. Its socket is taken before anything else starts."""
+
+from __future__ import annotations
+
+import errno
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import uvicorn
+from fastapi import FastAPI
+
+from appliance.errors import AlreadyRunning, ConfigError
+
+_BACKLOG = 2048
+_GRACE_S = 5
+"""Answers in flight get this long when the server stops."""
+
+
+def listen(host: str, port: int) -> socket.socket:
+    """A listening socket. Raises AlreadyRunning when the port is taken, ConfigError when the address can't be used."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    listener = socket.socket(family, socket.SOCK_STREAM)
+    try:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind((host, port))
+        listener.listen(_BACKLOG)
+    except OSError as error:
+        listener.close()
+        if error.errno == errno.EADDRINUSE:
+            raise AlreadyRunning(
+                f"port {port} on {host} is in use by another program; end it, or choose another port with "
+                "APPLIANCE_PORT or server.port"
+            ) from None
+        raise ConfigError(f"server.host: can't listen on {host} port {port}: {error.strerror or error}") from None
+    return listener
+
+
+class HttpServer:
+    """uvicorn on a socket that listens already, without signal handlers of its own."""
+
+    def __init__(self, app: FastAPI, listener: socket.socket) -> None:
+        config = uvicorn.Config(
+            app,
+            access_log=False,
+            http="httptools",
+            lifespan="off",
+            log_config=None,
+            server_header=False,
+            timeout_graceful_shutdown=_GRACE_S,
+            ws="none",
+        )
+        self._server = _Quiet(config)
+        self._listener = listener
+
+    @property
+    def url(self) -> str:
+        """Where it listens; a wildcard address is shown as loopback."""
+        host, port = self._listener.getsockname()[:2]
+        shown = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(host, f"[{host}]" if ":" in host else host)  # noqa: S104
+        return f"http://{shown}:{port}"
+
+    async def serve(self) -> None:
+        """Answer until `stop`."""
+        await self._server.serve(sockets=[self._listener])
+
+    def stop(self) -> None:
+        """Take no new requests and let `serve` return when those in flight have ended, or after the grace time."""
+        self._server.should_exit = True
+
+    def close(self) -> None:
+        """Give the port back, where `serve` never ran."""
+        self._listener.close()
+
+
+class _Quiet(uvicorn.Server):
+    """Signals belong to the command line, which also has engines to end."""
+
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield

@@ -1,0 +1,73 @@
+"""`appliance ask`: one question to the running appliance."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+
+from appliance.cli import trace_view
+from appliance.cli.connection import Connection, Reply, locate
+from appliance.cli.options import ConfigOption, KeyFileOption, UrlOption
+from appliance.errors import EngineUnavailable
+from appliance.gateway.traces import load
+
+_PATH = "/v1/chat/completions"
+
+
+def ask(
+    question: Annotated[str, typer.Argument(help="What to ask.")],
+    model: Annotated[str, typer.Option(help="A model of the pool, or `auto` for the coordinator.")] = "auto",
+    stream: Annotated[bool, typer.Option("--stream", help="Show progress (dim) and the answer as they come.")] = False,
+    trace: Annotated[bool, typer.Option("--trace", help="Show the tree of what was done afterwards.")] = False,
+    config: ConfigOption = None,
+    url: UrlOption = None,
+    key_file: KeyFileOption = None,
+) -> None:
+    """Ask the running appliance; the answer goes to stdout, everything else to stderr."""
+    connection = locate(config, url, key_file)
+    body = {"model": model, "messages": [{"role": "user", "content": question}], "stream": stream}
+    with connection.post(_PATH, body) as reply:
+        trace_id = reply.headers.get("x-trace-id", "")
+        if stream:
+            _print_stream(reply)
+        else:
+            answer = json.load(reply.body)["choices"][0]["message"]["content"]
+            typer.echo(answer or "")
+    if trace and trace_id:
+        _print_trace(connection, trace_id)
+
+
+def _print_stream(reply: Reply) -> None:
+    progress = Console(stderr=True, style="dim", markup=False, highlight=False, soft_wrap=True)
+    in_progress = False
+    for delta in _deltas(reply):
+        if working := delta.get("reasoning_content"):
+            progress.print(working, end="")
+            in_progress = not working.endswith("\n")
+        if content := delta.get("content"):
+            if in_progress:
+                progress.print()
+                in_progress = False
+            typer.echo(content, nl=False)
+    typer.echo()
+
+
+def _deltas(reply: Reply) -> Iterator[dict[str, Any]]:
+    for line in reply.body:
+        data = line.removeprefix(b"data: ").strip()
+        if not data or data == b"[DONE]":
+            continue
+        chunk = json.loads(data)
+        if "error" in chunk:
+            raise EngineUnavailable(str(chunk["error"]["message"]))
+        for choice in chunk["choices"]:
+            yield choice["delta"]
+
+
+def _print_trace(connection: Connection, trace_id: str) -> None:
+    tree = trace_view.render(load(connection.read(f"/v1/traces/{trace_id}")))
+    Console(stderr=True).print(tree)

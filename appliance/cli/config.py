@@ -1,0 +1,27 @@
+"""`appliance config check|schema`: configuration files."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from appliance.config import json_schema, load
+
+commands = typer.Typer(help="Configuration files.", no_args_is_help=True)
+
+
+@commands.command()
+def check(file: Annotated[Path, typer.Argument(help="The file to check.")]) -> None:
+    """Check a configuration file; every problem is named with its key."""
+    settings = load(file)
+    engines = sum(member.replicas for member in settings.pool)
+    typer.echo(f"{file}: good; {len(settings.pool)} models, {engines} engines, data in {settings.data_dir}")
+
+
+@commands.command()
+def schema() -> None:
+    """Print the JSON Schema of a configuration file."""
+    typer.echo(json.dumps(json_schema(), indent=2))

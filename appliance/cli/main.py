@@ -1,0 +1,22 @@
+"""The command line's verbs, in one place."""
+
+from __future__ import annotations
+
+import typer
+
+from appliance.cli import ask, config, models, status, trace, up
+from appliance.cli.door import DoorGroup
+
+app = typer.Typer(
+    cls=DoorGroup,
+    help="On-prem orchestration of open-weight models: plan, execute, verify, answer.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+app.command()(up.up)
+app.command()(ask.ask)
+app.command()(status.status)
+app.add_typer(trace.commands, name="trace")
+app.add_typer(config.commands, name="config")
+app.add_typer(models.commands, name="models")

@@ -1,0 +1,129 @@
+"""Bodies: what is wrong is said with the name of the field, and nothing that comes in makes a 5xx."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import orjson
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from appliance.errors import InvalidRequest
+from appliance.gateway.openai.schema import MAX_DEPTH, REFUSED, ChatCompletionBody, parse
+from tests.gateway.door import call, chat, house
+
+
+def said(**fields: Any) -> InvalidRequest:
+    with pytest.raises(InvalidRequest) as error:
+        parse(orjson.dumps(chat(**fields)))
+    return error.value
+
+
+@pytest.mark.parametrize(
+    ("fields", "param", "words"),
+    [
+        ({"model": None}, "model", "string"),
+        ({"model": ""}, "model", "at least 1"),
+        ({"messages": []}, "messages", "at least 1"),
+        ({"messages": "hello"}, "messages", "list"),
+        ({"messages": [{"role": "king", "content": "x"}]}, "messages[0].role", "developer"),
+        ({"messages": [{"role": "user"}]}, "messages[0].content", "missing"),
+        ({"messages": [{"role": "user", "content": 5}]}, "messages[0].content", "string"),
+        ({"messages": [{"role": "user", "content": ["x"]}]}, "messages[0].content[0]", "object"),
+        ({"messages": [{"role": "user", "content": "x", "extra": 1}]}, "messages[0].extra", "unknown"),
+        ({"temperature": "hot"}, "temperature", "number"),
+        ({"temperature": 3}, "temperature", "less than or equal to 2"),
+        ({"max_tokens": 0}, "max_tokens", "greater"),
+        ({"max_tokens": True}, "max_tokens", "integer"),
+        ({"n": 2}, "n", "only 1"),
+        ({"top_logprobs": 5}, "top_logprobs", "logprobs"),
+        ({"stream_options": {"include_usage": True}}, "stream_options", "stream"),
+        ({"stream": True, "stream_options": {"usage": True}}, "stream_options.usage", "unknown"),
+        ({"tool_choice": "maybe"}, "tool_choice", "auto"),
+        ({"stop": ["a"] * 17}, "stop", "16"),
+        ({"modalities": ["audio"]}, "modalities[0]", "text"),
+        ({"temprature": 1}, "temprature", "unknown field"),
+    ],
+)
+def test_problem_is_named(fields: dict[str, Any], param: str, words: str) -> None:
+    error = said(**fields)
+    assert error.param == param
+    assert words in str(error)
+    assert str(error).startswith(param)
+
+
+@pytest.mark.parametrize("kind", ["image_url", "input_audio", "file", "refusal"])
+def test_other_kinds_of_content_are_refused_by_place(kind: str) -> None:
+    parts = [{"type": "text", "text": "look"}, {"type": kind, kind: {"url": "http://169.254.169.254/"}}]
+    error = said(messages=[{"role": "system", "content": "x"}, {"role": "user", "content": parts}])
+    assert error.param == "messages[1].content[1].type"
+    assert kind in str(error)
+
+
+@pytest.mark.parametrize("name", sorted(REFUSED))
+def test_fields_that_are_known_but_not_taken_say_why(name: str) -> None:
+    error = said(**{name: "x"})
+    assert error.param == name
+    assert REFUSED[name] in str(error)
+
+
+@pytest.mark.parametrize(
+    "body", [b"", b"{", b"null", b"[]", b'"x"', b"\xff", b'{"model": NaN}', b'{"model":"\\ud800"}', b"[" * 100_000]
+)
+def test_not_a_json_object(body: bytes) -> None:
+    with pytest.raises(InvalidRequest):
+        parse(body)
+
+
+def test_depth_is_limited() -> None:
+    deep: Any = "x"
+    for _ in range(MAX_DEPTH + 1):
+        deep = [deep]
+    with pytest.raises(InvalidRequest, match="nested deeper"):
+        parse(orjson.dumps(chat(metadata=deep)))
+
+
+def test_hostile_names_are_not_said_back_at_length() -> None:
+    error = said(**{"x" * 50_000: 1})
+    assert len(str(error)) < 1_000
+
+
+def test_stop_may_be_one_string_and_limits_have_two_names() -> None:
+    request = parse(orjson.dumps(chat(stop="END", max_tokens=7))).to_domain()
+    assert request.sampling["stop"] == ["END"]
+    assert request.max_tokens == 7
+
+
+def test_fields_that_only_openai_knows_go_nowhere() -> None:
+    ignored = {"user": "u", "metadata": {"a": "b"}, "store": True, "service_tier": "flex", "prompt_cache_key": "p"}
+    assert parse(orjson.dumps(chat(**ignored))).to_domain().sampling == {}
+
+
+ANSWERING = house()
+
+json_values = st.recursive(
+    st.none() | st.booleans() | st.integers(-(2**70), 2**70) | st.floats(allow_nan=False) | st.text(max_size=20),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=10), inner, max_size=4),
+    max_leaves=12,
+)
+known_fields = st.sampled_from(sorted(ChatCompletionBody.model_fields))
+
+
+@settings(max_examples=400, deadline=None)
+@given(st.dictionaries(known_fields | st.text(max_size=12), json_values, max_size=6))
+def test_any_json_object_is_answered_or_refused(fields: dict[str, Any]) -> None:
+    try:
+        body = orjson.dumps(chat(**fields))
+    except (TypeError, orjson.JSONEncodeError):  # numbers that no JSON can hold
+        return
+    reply = call(ANSWERING.app, body=body)
+    assert reply.status in {200, 400}
+    if reply.status == 400:
+        assert reply.error["message"]
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.binary(max_size=200))
+def test_any_bytes_are_refused(body: bytes) -> None:
+    assert call(ANSWERING.app, body=body).status == 400
