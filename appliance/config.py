@@ -323,7 +323,10 @@ def _override(document: dict[str, Any], environment: dict[str, str]) -> None:
         section = document
         for key in keys[:-1]:
             section = section.setdefault(key, {})
-        section[keys[-1]] = environment[variable]
+            if not isinstance(section, dict):
+                break  # the schema's error names the key
+        else:
+            section[keys[-1]] = environment[variable]
 
 
 def _anchored(settings: Settings, path: Path) -> Settings:
