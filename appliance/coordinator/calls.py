@@ -15,9 +15,9 @@ from appliance.dispatch.dispatcher import Dispatcher, Sent
 from appliance.domain.model import Role
 from appliance.domain.request import CallChunk, CallContext, EngineCall, TokenLogprob, Usage
 from appliance.domain.trace import CallRecord, Outcome
-from appliance.errors import ApplianceError, BudgetExhausted, ContextTooLong, EngineError, Overloaded
+from appliance.errors import ApplianceError, BudgetExhausted, EngineError, Overloaded, RequestError
 
-_REFUSALS = (EngineError, ContextTooLong, Overloaded)
+_REFUSALS = (EngineError, RequestError, Overloaded)
 """Failures that cost no tokens when they come before the first one."""
 
 

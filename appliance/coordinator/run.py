@@ -15,9 +15,9 @@ from appliance.coordinator.prompt_set import PromptSet
 from appliance.coordinator.recorder import Recorder
 from appliance.domain.model import Role
 from appliance.domain.request import AnswerEvent, CallChunk, ChatRequest, ContentDelta, ReasoningDelta
-from appliance.errors import ApplianceError, ContextTooLong, EngineError, Overloaded
+from appliance.errors import ApplianceError, EngineError, Overloaded, RequestError
 
-MODEL_FAILURES = (EngineError, Overloaded, ContextTooLong)
+MODEL_FAILURES = (EngineError, Overloaded, RequestError)
 """Another model of the same role may do better."""
 
 AskFor = Callable[[PromptSet], Ask]

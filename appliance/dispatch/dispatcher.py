@@ -12,13 +12,13 @@ import time
 from collections import Counter, deque
 from collections.abc import AsyncGenerator, Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
+from typing import Protocol
 
 from appliance.dispatch.admission import AdmissionLimits, Admit, Reject, decide
 from appliance.dispatch.endpoint_picker import NoEngine, Picked, pick
 from appliance.domain.engine import EngineStatus
 from appliance.domain.fleet import DemandEvent, Fleet
 from appliance.domain.request import CallChunk, CallContext, EngineCall
-from appliance.engines.client import EngineClient
 from appliance.errors import EngineRejected, EngineUnavailable, Overloaded
 
 _SNAPSHOT_CHECK_S = 0.1
@@ -26,6 +26,14 @@ _SNAPSHOT_CHECK_S = 0.1
 
 _MENDED_ELSEWHERE = {408, 429, 500, 502, 503, 504}
 """Statuses of one engine that another replica may not share."""
+
+
+class ChatClient(Protocol):
+    """What the request path needs of `engines.client.EngineClient`."""
+
+    def stream_chat(self, engine: EngineStatus, call: EngineCall, ctx: CallContext) -> AsyncGenerator[CallChunk]:
+        """Chunks as the engine makes them; `aclose()` or cancellation aborts the call in the engine."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +58,7 @@ class Dispatcher:
     def __init__(
         self,
         fleet: Fleet,
-        client: EngineClient,
+        client: ChatClient,
         clock: Callable[[], float] = time.monotonic,
         limits: AdmissionLimits | None = None,
     ) -> None:

@@ -1,0 +1,161 @@
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from appliance.coordinator.budget import Budget, Need
+from appliance.coordinator.options import BudgetLimits, Roles, Sampling
+from appliance.domain.model import Role
+from appliance.domain.request import CallContext, EngineCall
+from appliance.domain.trace import Outcome
+from appliance.errors import BudgetExhausted
+from tests.coordinator.house import OPTIONS, asks, budgeted, content, events_of, finished, house, sound
+from tests.fakes.scripted_client import Reply
+from tests.fakes.virtual_time import run
+
+
+def test_a_budget_without_room_for_verification_skips_it() -> None:
+    async def main() -> None:
+        built = house(options=budgeted(calls=3))
+        events = await events_of(built, asks())
+        assert content(events) == "79"
+        assert finished(events).calls == 3
+        assert [c.role for c in built.trace.calls] == [Role.PLANNER, Role.EXECUTOR, Role.EXECUTOR]
+        assert built.trace.budget.stopped_by == "calls"
+
+    run(main())
+
+
+def test_repair_stops_with_the_budget_and_the_best_so_far_is_taken() -> None:
+    def script(call: EngineCall, ctx: CallContext) -> Reply | str:
+        if call.model_id == "verifier":
+            return Reply("w;fail", probability=0.3)
+        return sound(call, ctx)
+
+    async def main() -> None:
+        built = house(script, options=budgeted(calls=4))
+        assert content(await events_of(built, asks())) == "79"
+        assert built.trace.budget.used_calls == 4
+        assert built.trace.budget.stopped_by == "calls"
+
+    run(main())
+
+
+def test_when_the_team_does_not_fit_the_generalist_answers() -> None:
+    async def main() -> None:
+        built = house(options=budgeted(calls=2))
+        built.client.script = lambda call, ctx: "nonsense" if call.model_id == "planner" else sound(call, ctx)
+        with pytest.raises(BudgetExhausted) as caught:
+            await events_of(built, asks())
+        assert caught.value.limit == "calls"
+        sampling = {**OPTIONS.sampling, Role.EXECUTOR: Sampling(max_tokens=1000)}
+        built = house(options=replace(budgeted(tokens=800), sampling=sampling))
+        assert content(await events_of(built, asks())) == "79"
+        assert built.trace.budget.stopped_by == "tokens"
+        (note,) = built.trace.fallbacks
+        assert "tokens: 800" in note.reason
+
+    run(main())
+
+
+def test_a_hung_engine_ends_at_the_deadline_with_what_there_is() -> None:
+    def script(call: EngineCall, ctx: CallContext) -> Reply | str:
+        if call.model_id == "verifier" and ctx.task_id == "s2":
+            return Reply(hangs=True)
+        return sound(call, ctx)
+
+    async def main() -> None:
+        built = house(script)
+        assert content(await events_of(built, asks())) == "79"
+        assert built.trace.budget.stopped_by == "wall_s"
+        assert built.trace.duration_s == pytest.approx(60)
+
+    run(main())
+
+
+def test_wall_time_that_is_up_before_any_answer_is_one_typed_error() -> None:
+    async def main() -> None:
+        built = house(lambda call, ctx: Reply(hangs=True))
+        with pytest.raises(BudgetExhausted) as caught:
+            await events_of(built, asks())
+        assert caught.value.limit == "wall_s"
+        assert built.trace.duration_s == pytest.approx(60)
+        assert built.trace.outcome is Outcome.ERROR
+        assert built.client.open_streams == 0
+
+    run(main())
+
+
+def test_without_room_for_the_synthesizer_the_final_result_is_the_answer() -> None:
+    roles = replace(OPTIONS.roles, synthesizer=("generalist-2",))
+    options = replace(OPTIONS, roles=roles, budget=replace(OPTIONS.budget, calls=3))
+
+    async def main() -> None:
+        built = house(options=options, prompt_sets={"generalist-2": "instruct"})
+        assert content(await events_of(built, asks())) == "79"
+        (note,) = built.trace.fallbacks
+        assert note.role is Role.SYNTHESIZER
+
+    run(main())
+
+
+def test_the_synthesizer_streams_the_answer_from_quoted_results() -> None:
+    roles = replace(OPTIONS.roles, synthesizer=("generalist-2",))
+
+    def script(call: EngineCall, ctx: CallContext) -> Reply | str:
+        if call.model_id == "generalist-2":
+            return Reply(pieces=("79", " pens"))
+        return sound(call, ctx)
+
+    async def main() -> None:
+        built = house(script, options=replace(OPTIONS, roles=roles), prompt_sets={"generalist-2": "instruct"})
+        events = await events_of(built, asks(max_tokens=20))
+        assert content(events) == "79 pens"
+        (asked,) = (a for a in built.client.asked if a.call.model_id == "generalist-2")
+        assert asked.call.max_tokens == 20
+        assert 's2 (math): "84-5" → "79"' in asked.prompt
+
+    run(main())
+
+
+def test_roles_of_the_budget_default() -> None:
+    assert Roles(generalist=("g",)).by_role()[0] == (Role.GENERALIST, ("g",))
+
+
+def test_keep_is_left_for_what_must_come() -> None:
+    budget = Budget(BudgetLimits(calls=3, tokens=100), 0.0)
+    with pytest.raises(BudgetExhausted, match="calls: 3"):
+        budget.reserve(10, 1.0, Need(calls=3))
+    with pytest.raises(BudgetExhausted, match="tokens: 100"):
+        budget.reserve(10, 1.0, Need(tokens=91))
+    assert budget.reserve(10, 1.0, Need(calls=2, tokens=90)).tokens == 10
+    assert budget.stopped_by == "calls"
+
+
+def test_a_call_that_was_never_sent_is_given_back() -> None:
+    budget = Budget(BudgetLimits(calls=1, tokens=100), 0.0)
+    budget.settle(budget.reserve(60, 0.0), 0, sent=False)
+    assert (budget.used_calls, budget.remaining_tokens) == (0, 100)
+    with pytest.raises(BudgetExhausted):
+        budget.reserve(1, 120.0)
+
+
+@given(st.lists(st.tuples(st.integers(1, 50), st.integers(0, 50)), max_size=60), st.integers(1, 400))
+def test_calls_that_race_never_pass_the_limits_when_estimates_hold(calls: list[tuple[int, int]], tokens: int) -> None:
+    budget = Budget(BudgetLimits(calls=20, tokens=tokens), 0.0)
+    held = []
+    for reserve, used in calls:
+        try:
+            held.append((budget.reserve(reserve, 1.0), min(used, reserve)))
+        except BudgetExhausted:
+            if held:
+                budget.settle(*held.pop(0))
+        assert budget.used_tokens + budget.reserved_tokens <= tokens
+        assert budget.used_calls <= 20
+    for reservation, used in held:
+        budget.settle(reservation, used)
+    assert budget.reserved_tokens == 0
+    assert budget.used_tokens <= tokens

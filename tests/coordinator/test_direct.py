@@ -1,0 +1,93 @@
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from appliance.coordinator.options import Roles
+from appliance.domain.request import CallContext, ContentDelta, EngineCall, ReasoningDelta
+from appliance.domain.trace import Outcome
+from appliance.errors import EngineUnavailable
+from tests.coordinator.house import OPTIONS, asks, content, events_of, finished, house, reasoning
+from tests.fakes.scripted_client import Reply
+from tests.fakes.virtual_time import run
+
+TWO_GENERALISTS = replace(OPTIONS, roles=Roles(generalist=("generalist", "generalist-2")))
+
+
+def test_an_easy_question_takes_one_call() -> None:
+    async def main() -> None:
+        built = house()
+        events = await events_of(built, asks("What is 12*7-5?"))
+        assert content(events) == "79"
+        assert reasoning(events) == "12*7=84,84-5=79;"
+        assert (finished(events).strategy, finished(events).calls) == ("direct", 1)
+        assert built.trace.decision.reasons == ("0 cues < 2",)
+
+    run(main())
+
+
+@pytest.mark.parametrize(
+    ("pieces", "working", "answer"),
+    [
+        (("a=1", ",b=2;", "3"), "a=1,b=2;", "3"),
+        (("a;b", ";", "c"), "a;b;", "c"),
+        (("4", "2"), "", "42"),
+        (("a;", " 7", " "), "a;", "7"),
+        (("a", ";"), "a;", ""),
+        (("x;1;2;3",), "x;1;2;", "3"),
+    ],
+)
+def test_working_never_leaks_into_the_answer(pieces: tuple[str, ...], working: str, answer: str) -> None:
+    async def main() -> None:
+        events = await events_of(house(lambda call, ctx: Reply(pieces=pieces)), asks("hi"))
+        assert (reasoning(events), content(events)) == (working, answer)
+
+    run(main())
+
+
+def test_an_instruct_model_streams_token_by_token() -> None:
+    async def main() -> None:
+        reply = Reply(pieces=("Hel", "lo; ", "you"), reasoning="hm")
+        built = house(lambda call, ctx: reply, prompt_sets={"generalist": "instruct"})
+        events = await events_of(built, asks("hi"))
+        assert events[:4] == [ReasoningDelta("hm"), *map(ContentDelta, ("Hel", "lo; ", "you"))]
+
+    run(main())
+
+
+def test_the_callers_sampling_holds_and_its_max_tokens_bounds_the_answer() -> None:
+    async def main() -> None:
+        built = house()
+        await events_of(built, asks("hi", max_tokens=5, sampling={"temperature": 0.4, "seed": 3}))
+        await events_of(built, asks("hi", max_tokens=5000))
+        first, second = (asked.call for asked in built.client.asked)
+        assert (first.max_tokens, first.params) == (5, {"temperature": 0.4, "seed": 3})
+        assert (second.max_tokens, second.params) == (64, {"temperature": 0.0})
+
+    run(main())
+
+
+def test_the_next_generalist_takes_over_before_the_first_token() -> None:
+    async def main() -> None:
+        built = house(options=TWO_GENERALISTS, down=("generalist",))
+        assert content(await events_of(built, asks("hi"))) == "79"
+        assert [c.outcome for c in built.trace.calls] == [Outcome.ERROR, Outcome.OK]
+
+    run(main())
+
+
+def test_an_engine_that_dies_in_the_middle_is_an_error() -> None:
+    def script(call: EngineCall, ctx: CallContext) -> Reply | str:
+        return Reply(pieces=("a", "b", "c"), error=EngineUnavailable("gone"), pieces_before_error=2)
+
+    async def main() -> None:
+        built = house(script, options=TWO_GENERALISTS)
+        with pytest.raises(EngineUnavailable, match="gone"):
+            await events_of(built, asks("hi"))
+        (call,) = built.trace.calls
+        assert call.usage.completion_tokens == 2
+        assert call.usage_estimated
+        assert built.trace.error == "gone"
+
+    run(main())
