@@ -1,0 +1,28 @@
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from appliance.dispatch.admission import AdmissionLimits, Admit, Reject, Wait, decide
+
+LIMITS = AdmissionLimits(max_waiting=2, max_wait_s=10)
+EASY: dict[str, Any] = {"free_share": 0.5, "ahead": 0, "waited_s": 0.0, "left_s": 60.0}
+
+
+@pytest.mark.parametrize(
+    ("change", "outcome"),
+    [
+        ({}, Admit()),
+        ({"ahead": 1}, Wait(10)),
+        ({"free_share": 0.0}, Wait(10)),
+        ({"free_share": 0.0, "waited_s": 4.0}, Wait(6)),
+        ({"free_share": 0.0, "left_s": 1.5}, Wait(1.5)),
+        ({"free_share": 0.0, "ahead": 2}, Reject("2 calls wait already", 10)),
+        ({"free_share": 0.0, "waited_s": 10.0}, Reject("no room within 10.0 s", 5)),
+        ({"free_share": 0.0, "left_s": -1.0}, Reject("no room within 0.0 s", 5)),
+        ({"waited_s": 99.0, "left_s": -1.0}, Admit()),
+    ],
+)
+def test_decisions(change: dict[str, Any], outcome: object) -> None:
+    assert decide(**{**EASY, **change}, limits=LIMITS) == outcome
