@@ -1,5 +1,7 @@
 """The verifier's working: it checks a claimed result by another route than the executor took."""
 
+from itertools import pairwise
+
 from models.starter.formats import MARK, addition_working, division_working, multiplication_working, subtraction_working
 from models.starter.problems.operations import evaluate_text, is_math, parse_math, parse_text
 
@@ -58,7 +60,7 @@ def positions_after(verb: str, length: int) -> list[tuple[int, int]]:
 
 def sort_check(code: str, result: str) -> str:
     """Neighbours in order, and each letter as often on both sides."""
-    order = "".join(f"{x}{y}{'<' if x <= y else '!'}" for x, y in zip(result, result[1:], strict=False))
+    order = "".join(f"{x}{y}{'<' if x <= y else '!'}" for x, y in pairwise(result))
     counts = ""
     for letter in code:
         left, right = code.count(letter), result.count(letter)

@@ -25,13 +25,13 @@ def addition_working(a: int, b: int) -> str:
 
 
 def subtraction_working(a: int, b: int) -> str:
-    """`13-6=7,4-2-1=1`: from the last digit on, the borrow written as `-1`, the borrowed ten before the digit."""
+    """`3-6=7b,4-2-1=1`: from the last digit on; `b` marks a borrow, which the next digit pays as `-1`."""
     width = len(str(a))
     parts, borrow = [], 0
     for x, y in zip(digits_from_right(a, width), digits_from_right(b, width), strict=True):
-        top = x + 10 if x < y + borrow else x
-        parts.append(f"{top}-{y}{'-1' if borrow else ''}={top - y - borrow}")
-        borrow = int(top > 9)
+        digit = x - y - borrow
+        parts.append(f"{x}-{y}{'-1' if borrow else ''}={digit % 10}{'b' if digit < 0 else ''}")
+        borrow = int(digit < 0)
     return ",".join(parts)
 
 

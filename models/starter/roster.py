@@ -1,0 +1,26 @@
+"""The five models: their sizes, and how long each is trained."""
+
+from pathlib import Path
+
+from models.starter.model import Size
+from models.starter.training import Plan
+
+FOLDER = Path(__file__).parent
+RUNS = FOLDER / "runs"
+WEIGHTS = FOLDER / "weights"
+EVALUATION = FOLDER / "evaluation.json"
+TOKENIZER = RUNS / "tokenizer" / "tokenizer.json"
+
+PLANS = {
+    "math": Plan("math", Size(128, 3, 384), minutes=16),
+    "text": Plan("text", Size(128, 3, 384), minutes=11),
+    "verifier": Plan("verifier", Size(128, 4, 384), minutes=46, matrix_rate=0.012, other_rate=0.0025),
+    "planner": Plan("planner", Size(128, 5, 384), minutes=66, matrix_rate=0.008, other_rate=0.002),
+    "generalist": Plan("generalist", Size(256, 4, 832), minutes=72, threads=2, matrix_rate=0.01, other_rate=0.002),
+}
+TEAM = ("planner", "math", "text", "verifier")
+
+
+def weights_folder(name: str) -> Path:
+    """Where the weights of a model are kept."""
+    return WEIGHTS / f"starter-{name}"
