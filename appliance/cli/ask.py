@@ -27,7 +27,7 @@ def ask(
     url: UrlOption = None,
     key_file: KeyFileOption = None,
 ) -> None:
-    """Ask the running appliance; the answer goes to stdout, everything else to stderr."""
+    """Ask the running appliance; the answer goes to stdout (and the tree below it), progress to stderr."""
     connection = locate(config, url, key_file)
     body = {"model": model, "messages": [{"role": "user", "content": question}], "stream": stream}
     with connection.post(_PATH, body) as reply:
@@ -70,4 +70,4 @@ def _deltas(reply: Reply) -> Iterator[dict[str, Any]]:
 
 def _print_trace(connection: Connection, trace_id: str) -> None:
     tree = trace_view.render(load(connection.read(f"/v1/traces/{trace_id}")))
-    Console(stderr=True).print(tree)
+    Console().print(tree)

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from appliance import errors
-from appliance.bootstrap import running
+from appliance.bootstrap.data_dir import read_running
 from appliance.cli.options import settings_of
 
 _TIMEOUT_S = 600
@@ -84,7 +84,7 @@ def locate(config: Path | None, url: str | None, key_file: Path | None) -> Conne
             raise errors.ConfigError(f"--url {url}: an address begins with http:// or https://")
         return Connection(url.rstrip("/"), _key(key_file))
     settings = settings_of(config)
-    found = running.read(settings.data_dir)
+    found = read_running(settings.data_dir)
     if found is None:
         raise errors.NotRunning(
             f"no appliance is running on {settings.data_dir}; start one with `appliance up`, or name one with --url"

@@ -1,0 +1,38 @@
+"""Settings → the coordinator's options, under the coordinator's own types."""
+
+from __future__ import annotations
+
+from appliance.config import Settings
+from appliance.coordinator.options import (
+    BudgetLimits,
+    CoordinatorOptions,
+    DirectRule,
+    Roles,
+    Sampling,
+    Verification,
+)
+from appliance.domain.model import Role
+
+
+def coordinator_options(settings: Settings) -> CoordinatorOptions:
+    """What the configuration says about answering."""
+    said = settings.coordinator
+    return CoordinatorOptions(
+        roles=_roles(settings),
+        virtual_model=said.virtual_model,
+        direct=DirectRule(**said.direct.model_dump()),
+        budget=BudgetLimits(**said.budget.model_dump()),
+        verification=Verification(**said.verification.model_dump()),
+        sampling={Role(role): Sampling(**limits.model_dump()) for role, limits in said.limits.items()},
+    )
+
+
+def _roles(settings: Settings) -> Roles:
+    said = settings.roles
+    return Roles(
+        generalist=said.generalist,
+        planner=said.planner,
+        executors=dict(said.executors),
+        verifier=said.verifier,
+        synthesizer=said.synthesizer,
+    )

@@ -1,0 +1,20 @@
+"""Traces on their way to the ledger are counted."""
+
+from __future__ import annotations
+
+from appliance.domain.trace import Trace
+from appliance.ledger.trace_store import TraceStore
+from appliance.telemetry.metrics import Metrics
+
+
+class CountedTraces:
+    """The coordinator's sink: metrics first, so that they count a trace that can't be stored too."""
+
+    def __init__(self, store: TraceStore, metrics: Metrics) -> None:
+        self._store = store
+        self._metrics = metrics
+
+    async def save(self, trace: Trace) -> None:
+        """Count and store one trace."""
+        self._metrics.record_trace(trace)
+        await self._store.save(trace)

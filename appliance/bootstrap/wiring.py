@@ -1,0 +1,172 @@
+"""Constructs everything from the settings and hands each part what it needs."""
+
+from __future__ import annotations
+
+import os
+import secrets
+from collections.abc import Callable, Mapping
+from contextlib import ExitStack
+from functools import partial
+from importlib.metadata import version
+from pathlib import Path
+
+from appliance.bootstrap.appliance import Appliance, Parts
+from appliance.bootstrap.data_dir import locked
+from appliance.bootstrap.options import coordinator_options
+from appliance.bootstrap.pool import engine_specs, pool_models, verify
+from appliance.bootstrap.server import HttpServer, listen
+from appliance.bootstrap.traces import CountedTraces
+from appliance.config import Settings
+from appliance.coordinator.coordinator import Coordinator
+from appliance.coordinator.prompts import load_prompt_sets
+from appliance.coordinator.strategies import default_strategies
+from appliance.dispatch.dispatcher import Dispatcher
+from appliance.domain.engine import EngineSpec
+from appliance.domain.fleet import Fleet
+from appliance.domain.model import Model
+from appliance.domain.tenant import Tenant
+from appliance.engines.client import EngineClient, HttpEngineClient
+from appliance.engines.command import EngineCommand, engine_command
+from appliance.engines.launcher import Launcher, ProcessLauncher
+from appliance.gateway.app import GatewayParts
+from appliance.gateway.app import build as build_gateway
+from appliance.gateway.auth import Authenticator, KeyRing, OpenDoor, read_or_make_keys
+from appliance.gateway.openai.models import ModelListing
+from appliance.ledger.trace_store import TraceStore
+from appliance.supervisor.supervisor import Supervisor
+from appliance.telemetry.metrics import Metrics
+
+LauncherMaker = Callable[[EngineClient], Launcher]
+"""How a test puts another launcher into the house."""
+
+_TENANT = "default"
+
+
+def build(settings: Settings, *, make_launcher: LauncherMaker | None = None) -> Appliance:
+    """An appliance that holds its data directory and its port, and has started nothing yet.
+
+    Raises AlreadyRunning, ConfigError and CatalogError; nothing is held then.
+    """
+    with ExitStack() as held:
+        held.enter_context(locked(settings.data_dir))
+        listener = held.enter_context(listen(settings.server.host, settings.server.port))
+        models = pool_models(settings)
+        specs = engine_specs(settings, models)
+        fleet, client = Fleet(), HttpEngineClient()
+        metrics = Metrics(models=list(models), fleet=fleet)
+        traces = TraceStore(settings.below_data_dir(settings.ledger.file))
+        coordinator = _coordinator(settings, models, Dispatcher(fleet, client), CountedTraces(traces, metrics))
+        app = build_gateway(
+            GatewayParts(
+                answerer=coordinator,
+                traces=traces,
+                fleet=fleet,
+                metrics=metrics,
+                authenticator=_authenticator(settings),
+                role_models=settings.role_models(),
+                models=_listings(settings, models),
+                max_body_bytes=settings.server.max_body_bytes,
+            ),
+            version=version("appliance"),
+        )
+        launcher = (make_launcher or partial(_launcher, settings))(client)
+        parts = Parts(
+            data_dir=settings.data_dir,
+            api_key_file=_key_file(settings) if settings.server.require_api_key else None,
+            keep_days=settings.ledger.keep_days,
+            fleet=fleet,
+            server=HttpServer(app, listener),
+            coordinator=coordinator,
+            supervisor=Supervisor(specs, launcher, client, fleet, drain_timeout_s=settings.engines.drain_timeout_s),
+            client=client,
+            traces=traces,
+            verify=partial(verify, settings, models),
+            release=held.pop_all().close,
+        )
+    return Appliance(parts)
+
+
+def _coordinator(
+    settings: Settings, models: Mapping[str, Model], dispatcher: Dispatcher, traces: CountedTraces
+) -> Coordinator:
+    sets = load_prompt_sets(model.prompt_set for model in models.values())
+    return Coordinator(
+        coordinator_options(settings),
+        {model_id: sets[model.prompt_set] for model_id, model in models.items()},
+        dispatcher,
+        traces,
+        default_strategies(),
+        salt_secret=secrets.token_bytes(32),
+    )
+
+
+def _launcher(settings: Settings, client: EngineClient) -> ProcessLauncher:
+    engines, data_dir = settings.engines, settings.data_dir.resolve()
+    command = partial(
+        _command,
+        python=_absolute(engines.python),
+        cache_dir=data_dir / "cache",
+        drain_timeout_s=engines.drain_timeout_s,
+    )
+    return ProcessLauncher(
+        command,
+        client,
+        log_dir=data_dir / "logs" / "engines",
+        state_dir=data_dir / "engines",
+        start_timeout_s=engines.start_timeout_s,
+    )
+
+
+def _command(spec: EngineSpec, api_key: str, *, python: Path, cache_dir: Path, drain_timeout_s: float) -> EngineCommand:
+    return engine_command(
+        spec,
+        python=str(python),
+        cache_dir=str(cache_dir),
+        environment=os.environ,
+        api_key=api_key,
+        drain_timeout_s=drain_timeout_s,
+    )
+
+
+def _absolute(python: Path) -> Path:
+    """Made absolute but not resolved: a virtual environment's interpreter is a link that must be called by its name."""
+    return Path.cwd() / python
+
+
+def _authenticator(settings: Settings) -> Authenticator:
+    tenant = Tenant(_TENANT, keep_content=settings.ledger.keep_content)
+    if not settings.server.require_api_key:
+        return OpenDoor(tenant)
+    return KeyRing(read_or_make_keys(_key_file(settings)), tenant)
+
+
+def _key_file(settings: Settings) -> Path:
+    return settings.below_data_dir(settings.server.api_key_file)
+
+
+def _listings(settings: Settings, models: Mapping[str, Model]) -> list[ModelListing]:
+    """The virtual model first, then the pool's in the order of the configuration."""
+    skills = dict.fromkeys(settings.roles.executors, 1.0)
+    roles = tuple(role for role, played in settings.role_models().items() if played)
+    virtual = ModelListing(
+        model_id=settings.coordinator.virtual_model,
+        owned_by="appliance",
+        virtual=True,
+        description="the coordinator: answers directly, or plans, executes and verifies",
+        roles=roles,
+        skills=skills,
+    )
+    lengths = {member.model: member.engine.max_model_len for member in settings.pool}
+    return [virtual, *(_listing(model, lengths[model_id]) for model_id, model in models.items())]
+
+
+def _listing(model: Model, max_model_len: int) -> ModelListing:
+    return ModelListing(
+        model_id=model.model_id,
+        owned_by=model.publisher,
+        licence=model.licence,
+        description=model.description,
+        max_model_len=max_model_len,
+        roles=tuple(sorted(role.value for role in model.roles)),
+        skills=dict(model.skills),
+    )
