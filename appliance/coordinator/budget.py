@@ -9,8 +9,15 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from appliance.coordinator.options import BudgetLimits
+from appliance.domain.model import Role
 from appliance.domain.trace import BudgetRecord
 from appliance.errors import BudgetExhausted
+
+TEAM_SHARE = 0.75
+"""Of the wall time, for planner, executors, verifier and synthesizer: the rest stays for a fallback to one model."""
+
+OPTIONAL_SHARE = 0.5
+"""Of the team's time that is left, for a call that the answer can do without."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,9 +59,16 @@ class Budget:
         """Tokens neither used nor reserved."""
         return max(0, self.limits.tokens - self.used_tokens - self.reserved_tokens)
 
-    def reserve(self, tokens: int, now_s: float, keep: Need = NOTHING) -> Reservation:
-        """Take one call of at most `tokens`; BudgetExhausted when that would leave less than `keep`."""
-        if now_s >= self.deadline_s:
+    def deadline_of(self, role: Role, now_s: float, *, optional: bool = False) -> float:
+        """When a call of `role` that begins now has to end, so that a hung one leaves time for what comes after it."""
+        if role is Role.GENERALIST:
+            return self.deadline_s
+        team_s = self.started_s + TEAM_SHARE * self.limits.wall_s
+        return now_s + OPTIONAL_SHARE * (team_s - now_s) if optional else team_s
+
+    def reserve(self, tokens: int, now_s: float, deadline_s: float, keep: Need = NOTHING) -> Reservation:
+        """Take one call of at most `tokens`; BudgetExhausted past its deadline or when it leaves less than `keep`."""
+        if now_s >= deadline_s:
             raise self.exhausted("wall_s")
         if self.used_calls + 1 + keep.calls > self.limits.calls:
             raise self.exhausted("calls")

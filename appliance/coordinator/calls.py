@@ -23,12 +23,16 @@ _REFUSALS = (EngineError, RequestError, Overloaded)
 
 @dataclass(frozen=True, slots=True)
 class CallPurpose:
-    """Which role calls for which task. `attempt` counts from 1; `keep` must stay in the budget after it."""
+    """Which role calls for which task. `attempt` counts from 1; `keep` must stay in the budget after it.
+
+    The answer can do without an `optional` call, so it gets a share of the time only.
+    """
 
     role: Role
     task_id: str
     attempt: int = 1
     keep: Need = NOTHING
+    optional: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +54,7 @@ class _Running:
     ask: Ask
     reservation: Reservation
     started_s: float
+    deadline_s: float
     sent: Sent | None = None
     sent_s: float = 0.0
     first_token_s: float | None = None
@@ -111,11 +116,12 @@ class Caller:
     async def stream(self, purpose: CallPurpose, model_id: str, ask: Ask) -> AsyncGenerator[CallChunk, None]:
         """The chunks of one call.
 
-        Raises BudgetExhausted before it is sent or when the wall time is up, and what the dispatcher raises.
+        Raises BudgetExhausted before it is sent or when its time is up, and what the dispatcher raises.
         """
         started_s = self._clock()
-        reservation = self._budget.reserve(ask.tokens_estimate, started_s, purpose.keep)
-        running = _Running(purpose, model_id, ask, reservation, started_s)
+        deadline_s = self._budget.deadline_of(purpose.role, started_s, optional=purpose.optional)
+        reservation = self._budget.reserve(ask.tokens_estimate, started_s, deadline_s, purpose.keep)
+        running = _Running(purpose, model_id, ask, reservation, started_s, deadline_s)
         try:
             async with aclosing(self._sent(running)) as chunks:
                 async for chunk in chunks:
@@ -127,7 +133,7 @@ class Caller:
             raise
         except ApplianceError as failure:
             running.error, running.refused = str(failure), isinstance(failure, _REFUSALS)
-            raise self._in_time(failure) from None
+            raise self._in_time(failure, running.deadline_s) from None
         finally:
             self._settle(running)
 
@@ -143,18 +149,18 @@ class Caller:
             role=running.purpose.role,
             tenant=identity.tenant,
             priority=0,
-            deadline_s=self._budget.deadline_s,
+            deadline_s=running.deadline_s,
             remaining_tokens=self._budget.remaining_tokens,
             cache_salt=self._cache_salt,
         )
         call = EngineCall(running.model_id, ask.messages, ask.max_tokens, ask.params)
         return self._dispatcher.stream(call, context, on_sent)
 
-    def _in_time(self, failure: ApplianceError) -> ApplianceError:
+    def _in_time(self, failure: ApplianceError, deadline_s: float) -> ApplianceError:
         """A call that the deadline ended, in the line or on the engine, was stopped by the budget."""
         if isinstance(failure, BudgetExhausted):
             return self._budget.exhausted(failure.limit)
-        if isinstance(failure, Overloaded) and self._clock() >= self._budget.deadline_s:
+        if isinstance(failure, Overloaded) and self._clock() >= deadline_s:
             return self._budget.exhausted("wall_s")
         return failure
 

@@ -101,8 +101,9 @@ class Executor:
         limits = options.sampling_of(Role.EXECUTOR)
         temperature = limits.temperature if number == 1 else options.verification.repair_temperature
         seed = seed_of(self._run.seed_base, task.task_id, number)
+        optional = number > 1
         made = await self._run.complete(
-            CallPurpose(Role.EXECUTOR, task.task_id, number, self._keep() if number > 1 else NOTHING),
+            CallPurpose(Role.EXECUTOR, task.task_id, number, self._keep() if optional else NOTHING, optional),
             options.roles.executors[task.skill],
             lambda prompts: executor_ask(prompts, task, limits, temperature, seed),
         )

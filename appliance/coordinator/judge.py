@@ -49,7 +49,7 @@ class Judge:
         sampling = options.sampling_of(Role.VERIFIER)
         seed = seed_of(self._run.seed_base, f"{task.task_id}/verdict", attempt)
         answer = await self._run.complete(
-            CallPurpose(Role.VERIFIER, task.task_id, attempt, self._keep()),
+            CallPurpose(Role.VERIFIER, task.task_id, attempt, self._keep(), optional=True),
             options.roles.verifier,
             lambda prompts: verifier_ask(prompts, task, result, sampling, seed),
         )

@@ -61,9 +61,9 @@ def test_when_the_team_does_not_fit_the_generalist_answers() -> None:
     run(main())
 
 
-def test_a_hung_engine_ends_at_the_deadline_with_what_there_is() -> None:
+def test_a_hung_verifier_leaves_time_for_the_rest() -> None:
     def script(call: EngineCall, ctx: CallContext) -> Reply | str:
-        if call.model_id == "verifier" and ctx.task_id == "s2":
+        if call.model_id == "verifier":
             return Reply(hangs=True)
         return sound(call, ctx)
 
@@ -71,7 +71,22 @@ def test_a_hung_engine_ends_at_the_deadline_with_what_there_is() -> None:
         built = house(script)
         assert content(await events_of(built, asks())) == "79"
         assert built.trace.budget.stopped_by == "wall_s"
-        assert built.trace.duration_s == pytest.approx(60)
+        assert built.trace.duration_s == pytest.approx(22.5 + 11.25)
+        assert (built.trace.verdicts, built.trace.fallbacks) == ((), ())
+
+    run(main())
+
+
+def test_a_hung_team_leaves_time_for_the_generalist() -> None:
+    def script(call: EngineCall, ctx: CallContext) -> Reply | str:
+        return Reply(hangs=True) if call.model_id == "math" else sound(call, ctx)
+
+    async def main() -> None:
+        built = house(script)
+        assert content(await events_of(built, asks())) == "79"
+        assert built.trace.duration_s == pytest.approx(45)
+        (note,) = built.trace.fallbacks
+        assert "wall_s: 60" in note.reason
 
     run(main())
 
@@ -128,19 +143,19 @@ def test_roles_of_the_budget_default() -> None:
 def test_keep_is_left_for_what_must_come() -> None:
     budget = Budget(BudgetLimits(calls=3, tokens=100), 0.0)
     with pytest.raises(BudgetExhausted, match="calls: 3"):
-        budget.reserve(10, 1.0, Need(calls=3))
+        budget.reserve(10, 1.0, 9.0, Need(calls=3))
     with pytest.raises(BudgetExhausted, match="tokens: 100"):
-        budget.reserve(10, 1.0, Need(tokens=91))
-    assert budget.reserve(10, 1.0, Need(calls=2, tokens=90)).tokens == 10
+        budget.reserve(10, 1.0, 9.0, Need(tokens=91))
+    assert budget.reserve(10, 1.0, 9.0, Need(calls=2, tokens=90)).tokens == 10
     assert budget.stopped_by == "calls"
 
 
 def test_a_call_that_was_never_sent_is_given_back() -> None:
     budget = Budget(BudgetLimits(calls=1, tokens=100), 0.0)
-    budget.settle(budget.reserve(60, 0.0), 0, sent=False)
+    budget.settle(budget.reserve(60, 0.0, 1.0), 0, sent=False)
     assert (budget.used_calls, budget.remaining_tokens) == (0, 100)
     with pytest.raises(BudgetExhausted):
-        budget.reserve(1, 120.0)
+        budget.reserve(1, 120.0, 120.0)
 
 
 @given(st.lists(st.tuples(st.integers(1, 50), st.integers(0, 50)), max_size=60), st.integers(1, 400))
@@ -149,7 +164,7 @@ def test_calls_that_race_never_pass_the_limits_when_estimates_hold(calls: list[t
     held = []
     for reserve, used in calls:
         try:
-            held.append((budget.reserve(reserve, 1.0), min(used, reserve)))
+            held.append((budget.reserve(reserve, 1.0, 9.0), min(used, reserve)))
         except BudgetExhausted:
             if held:
                 budget.settle(*held.pop(0))

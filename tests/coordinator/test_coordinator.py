@@ -383,7 +383,7 @@ def test_each_call_carries_its_context() -> None:
         contexts = [asked.ctx for asked in built.client.asked]
         assert {(c.request_id, c.trace_id, c.tenant) for c in contexts} == {("r1", "t1", "acme")}
         assert [c.task_id for c in contexts] == ["plan", "s1", "s1", "s2", "s2"]
-        assert {c.deadline_s for c in contexts} == {began_s + 60}
+        assert {c.deadline_s for c in contexts} == {began_s + 45, began_s + 22.5}
         (salt,) = {c.cache_salt for c in contexts}
         assert len(salt) == 64
         other = house()
