@@ -1,0 +1,163 @@
+"""The rest of an engine's memory, neither weights nor KV: activation peak, CUDA graphs, non-torch, and the baseline.
+
+vLLM measures it at start (vllm/v1/worker/gpu_worker.py, determine_available_memory; vllm/utils/mem_utils.py) and takes
+it from the budget before the KV cache. Cold, it is reckoned here: the shapes of the tensors alive at the two peaks of
+the profiling run are known, a handful of constants are fitted (benchmarks/memory_fit.py, leave one model out).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from math import ceil, log2
+
+from appliance.domain.geometry import Experts, FeedForward, Geometry
+from appliance.placement.engine_shape import (
+    GIB,
+    UNKNOWN_VERSION,
+    EngineShape,
+    Card,
+    batched_tokens,
+    capture_sizes,
+    sequences,
+    version_of,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class OverheadConstants:
+    """What no source states and the published cases were asked for.
+
+    `sorted_logit_bytes` and `fused_logit_bytes` are bytes per sequence and vocabulary entry at the sampler's peak, with
+    PyTorch's sort and with a fused kernel. Non-torch grows with each doubling of the tensor-parallel ranks (NCCL,
+    custom all-reduce). The margins are what a cold promise keeps back on one GPU, on several, and of the activation
+    peak: enough for every model that was left out of the fit.
+    """
+
+    sorted_logit_bytes: float
+    fused_logit_bytes: float
+    non_torch_bytes: float
+    non_torch_doubling_bytes: float
+    graph_base_bytes: float
+    graph_size_bytes: float
+    margin_bytes: float
+    margin_parallel_bytes: float
+    margin_activation: float
+
+
+FITTED = OverheadConstants(
+    sorted_logit_bytes=39.2,
+    fused_logit_bytes=17.1,
+    non_torch_bytes=0.07 * GIB,
+    non_torch_doubling_bytes=0.415 * GIB,
+    graph_base_bytes=0.2 * GIB,
+    graph_size_bytes=0.012 * GIB,
+    margin_bytes=0.4 * GIB,
+    margin_parallel_bytes=1.2 * GIB,
+    margin_activation=0.2,
+)
+
+BASELINE_BYTES = round(0.6 * GIB)
+"""CUDA context, NCCL and cuBLAS of one process, outside of vLLM's budget: 0.49-0.96 GiB in the published cases."""
+BASELINE_UPPER_BYTES = GIB
+
+
+@dataclass(frozen=True, slots=True)
+class Overhead:
+    """Bytes on one rank. `graphs_in_budget` tells whether vLLM takes the graphs from the budget before the KV cache."""
+
+    activation_bytes: int
+    graphs_bytes: int
+    non_torch_bytes: int
+    graphs_in_budget: bool
+
+    @property
+    def budget_bytes(self) -> int:
+        """What the KV cache gives way to."""
+        return self.activation_bytes + self.non_torch_bytes + (self.graphs_bytes if self.graphs_in_budget else 0)
+
+
+def expected_overhead(
+    geometry: Geometry, shape: EngineShape, card: Card, constants: OverheadConstants = FITTED
+) -> Overhead:
+    """The likeliest overhead of a cold start."""
+    per_logit = constants.sorted_logit_bytes if _sorts(shape, card) else constants.fused_logit_bytes
+    return _overhead(geometry, shape, card, constants, per_logit)
+
+
+def upper_overhead(
+    geometry: Geometry, shape: EngineShape, card: Card, constants: OverheadConstants = FITTED
+) -> Overhead:
+    """An overhead that a cold start should not exceed: the sampler's dearer path where in doubt, and the margin."""
+    doubtful = _sorts(shape, card) or _may_sort(shape)
+    per_logit = constants.sorted_logit_bytes if doubtful else constants.fused_logit_bytes
+    likely = _overhead(geometry, shape, card, constants, per_logit)
+    margin = constants.margin_parallel_bytes if shape.tensor_parallel_size > 1 else constants.margin_bytes
+    return Overhead(
+        activation_bytes=ceil(likely.activation_bytes * (1 + constants.margin_activation)),
+        graphs_bytes=likely.graphs_bytes,
+        non_torch_bytes=likely.non_torch_bytes + ceil(margin),
+        graphs_in_budget=likely.graphs_in_budget,
+    )
+
+
+def forward_peak_bytes(geometry: Geometry, shape: EngineShape, card: Card) -> int:
+    """Tensors alive at the widest point of one forward pass over the batched tokens.
+
+    Ours, from the shapes in vLLM's layers: the residual stream and its normed copy in and out of the block (4 × hidden)
+    and the block's inner tensors, gate and up joined and their product (3 × intermediate ÷ TP); for experts the two
+    caches of the fused kernel, experts_per_token × (2 × intermediate ÷ TP + max(hidden, intermediate ÷ TP))
+    (fused_moe.py), and the shared experts' inner tensors.
+    """
+    inner = max((_inner_elements(group.feed_forward, geometry, shape) for group in geometry.groups), default=0.0)
+    return ceil(batched_tokens(shape, card) * (4 * geometry.hidden_size + inner) * shape.dtype_bytes)
+
+
+def _overhead(
+    geometry: Geometry, shape: EngineShape, card: Card, constants: OverheadConstants, per_logit: float
+) -> Overhead:
+    """Both peaks come one after the other, so the larger one counts."""
+    sampler = per_logit * sequences(shape, card) * geometry.vocab_size
+    doublings = log2(shape.tensor_parallel_size)
+    sizes = capture_sizes(shape, card)
+    graphs = constants.graph_base_bytes + constants.graph_size_bytes * sizes if sizes else 0.0
+    return Overhead(
+        activation_bytes=ceil(max(forward_peak_bytes(geometry, shape, card), sampler)),
+        graphs_bytes=ceil(graphs),
+        non_torch_bytes=ceil(constants.non_torch_bytes + constants.non_torch_doubling_bytes * doublings),
+        graphs_in_budget=_graphs_in_budget(shape),
+    )
+
+
+def _inner_elements(block: FeedForward | Experts | None, geometry: Geometry, shape: EngineShape) -> float:
+    ranks = shape.tensor_parallel_size
+    if isinstance(block, FeedForward):
+        return 3 * block.intermediate_size / ranks
+    if isinstance(block, Experts):
+        inner = block.intermediate_size / ranks
+        routed = block.experts_per_token * (2 * inner + max(geometry.hidden_size, inner))
+        return routed + 3 * block.shared_intermediate_size / ranks
+    return 0.0
+
+
+def _sorts(shape: EngineShape, card: Card) -> bool:
+    """Whether top-k and top-p run by PyTorch's sort: V0, ROCm before 0.17, and 0.11.1 to 0.16.
+
+    V1 used FlashInfer's sampler where installed up to 0.11.0, then only on demand; a Triton kernel took over with 0.17
+    (vllm/v1/sample/ops/topk_topp_sampler.py and topk_topp_triton.py).
+    """
+    version = version_of(shape.vllm_version)
+    if shape.legacy_engine:
+        return True
+    if version == UNKNOWN_VERSION:
+        return False
+    return (0, 11, 1) <= version < (0, 17, 0) or (card.is_rocm and version < (0, 17, 0))
+
+
+def _may_sort(shape: EngineShape) -> bool:
+    """Versions where the sort can't be excluded: FlashInfer may be missing before 0.11.1, and unknown versions."""
+    return version_of(shape.vllm_version) < (0, 19, 0)
+
+
+def _graphs_in_budget(shape: EngineShape) -> bool:
+    """Since 0.19 an estimate of the graphs is part of the budget (VLLM_MEMORY_PROFILER_ESTIMATE_CUDAGRAPHS)."""
+    return version_of(shape.vllm_version) >= (0, 19, 0)
