@@ -12,11 +12,27 @@ _TOKENS_PER_MESSAGE = 8
 
 @dataclass(frozen=True, slots=True)
 class Ask:
-    """Messages in OpenAI's shape, the longest answer (tokens; None: what the context leaves), further fields."""
+    """Messages in OpenAI's shape, the longest answer (tokens; None: what the context leaves), further fields.
+
+    `max_tokens` of ours must not make a prompt too long: when the engine says so, the call is made once more with
+    what the context leaves (`fills_context`), which is less. A wish of the caller's is `exact` and stays.
+    """
 
     messages: tuple[Mapping[str, Any], ...]
     max_tokens: int | None
     params: Mapping[str, Any] = field(default_factory=dict)
+    exact: bool = False
+    fills_context: bool = False
+
+    @property
+    def sent_max_tokens(self) -> int | None:
+        """What the engine is told."""
+        return None if self.fills_context else self.max_tokens
+
+    @property
+    def can_be_shorter(self) -> bool:
+        """Whether another call with what the context leaves is allowed."""
+        return not (self.exact or self.fills_context or self.max_tokens is None)
 
     @property
     def prompt_tokens_estimate(self) -> int:

@@ -6,7 +6,7 @@ import asyncio
 import itertools
 from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from appliance.coordinator.ask import Ask
 from appliance.coordinator.budget import NOTHING, Budget, Need, Reservation
@@ -15,7 +15,7 @@ from appliance.dispatch.dispatcher import Dispatcher, Sent
 from appliance.domain.model import Role
 from appliance.domain.request import CallChunk, CallContext, EngineCall, TokenLogprob, Usage
 from appliance.domain.trace import CallRecord, Outcome
-from appliance.errors import ApplianceError, BudgetExhausted, EngineError, Overloaded, RequestError
+from appliance.errors import ApplianceError, BudgetExhausted, ContextTooLong, EngineError, Overloaded, RequestError
 
 _REFUSALS = (EngineError, RequestError, Overloaded)
 """Failures that cost no tokens when they come before the first one."""
@@ -114,10 +114,23 @@ class Caller:
         return Completion(model_id, "".join(text), tuple(tokens), finish_reason)
 
     async def stream(self, purpose: CallPurpose, model_id: str, ask: Ask) -> AsyncGenerator[CallChunk, None]:
-        """The chunks of one call.
+        """The chunks of one call, made again with a shorter answer where only that did not fit the context.
 
         Raises BudgetExhausted before it is sent or when its time is up, and what the dispatcher raises.
         """
+        try:
+            async with aclosing(self._stream(purpose, model_id, ask)) as chunks:
+                async for chunk in chunks:
+                    yield chunk
+        except ContextTooLong:
+            if not ask.can_be_shorter:
+                raise
+            async with aclosing(self._stream(purpose, model_id, replace(ask, fills_context=True))) as chunks:
+                async for chunk in chunks:
+                    yield chunk
+
+    async def _stream(self, purpose: CallPurpose, model_id: str, ask: Ask) -> AsyncGenerator[CallChunk, None]:
+        """Reserve → send → settle and record."""
         started_s = self._clock()
         deadline_s = self._budget.deadline_of(purpose.role, started_s, optional=purpose.optional)
         reservation = self._budget.reserve(ask.tokens_estimate, started_s, deadline_s, purpose.keep)
@@ -153,7 +166,7 @@ class Caller:
             remaining_tokens=self._budget.remaining_tokens,
             cache_salt=self._cache_salt,
         )
-        call = EngineCall(running.model_id, ask.messages, ask.max_tokens, ask.params)
+        call = EngineCall(running.model_id, ask.messages, ask.sent_max_tokens, ask.params)
         return self._dispatcher.stream(call, context, on_sent)
 
     def _in_time(self, failure: ApplianceError, deadline_s: float) -> ApplianceError:

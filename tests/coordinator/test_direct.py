@@ -7,7 +7,7 @@ import pytest
 from appliance.coordinator.options import Roles
 from appliance.domain.request import CallContext, ContentDelta, EngineCall, ReasoningDelta
 from appliance.domain.trace import Outcome
-from appliance.errors import EngineUnavailable
+from appliance.errors import ContextTooLong, EngineUnavailable
 from tests.coordinator.house import OPTIONS, asks, content, events_of, finished, house, reasoning
 from tests.fakes.scripted_client import Reply
 from tests.fakes.virtual_time import run
@@ -89,5 +89,30 @@ def test_an_engine_that_dies_in_the_middle_is_an_error() -> None:
         assert call.usage.completion_tokens == 2
         assert call.usage_estimated
         assert built.trace.error == "gone"
+
+    run(main())
+
+
+def _short_context(call: EngineCall, ctx: CallContext) -> Reply | str:
+    return Reply(error=ContextTooLong("too long")) if call.max_tokens else "42"
+
+
+def test_a_limit_of_ours_does_not_make_a_prompt_too_long() -> None:
+    async def main() -> None:
+        built = house(_short_context)
+        events = await events_of(built, asks("hi"))
+        assert content(events) == "42"
+        assert [asked.call.max_tokens for asked in built.client.asked] == [64, None]
+        assert finished(events).usage.prompt_tokens == 10
+
+    run(main())
+
+
+def test_a_limit_of_the_callers_is_kept() -> None:
+    async def main() -> None:
+        built = house(_short_context)
+        with pytest.raises(ContextTooLong):
+            await events_of(built, asks("hi", max_tokens=9))
+        assert len(built.client.asked) == 1
 
     run(main())

@@ -26,4 +26,4 @@ class Passthrough:
 def caller_ask(request: ChatRequest, max_tokens: int | None) -> Ask:
     """The caller's own messages and sampling."""
     messages = tuple({"role": m.role, "content": m.content, **m.extra} for m in request.messages)
-    return Ask(messages, max_tokens, request.sampling)
+    return Ask(messages, max_tokens, request.sampling, exact=request.max_tokens is not None)
