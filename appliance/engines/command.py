@@ -6,7 +6,6 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from math import ceil
-from pathlib import PurePath
 
 from appliance.domain.engine import Device, EngineSpec
 
@@ -52,19 +51,19 @@ class EngineCommand:
 def engine_command(
     spec: EngineSpec,
     *,
-    python: PurePath,
-    cache_dir: PurePath,
+    python: str,
+    cache_dir: str,
     environment: Mapping[str, str],
     api_key: str,
     drain_timeout_s: float,
 ) -> EngineCommand:
     """vLLM's OpenAI server for `spec`.
 
-    `python` is the interpreter of vLLM's environment, `cache_dir` an absolute directory for everything that vLLM
-    compiles and caches, `environment` the appliance's own, of which a short list is passed on. The key goes through
+    `python` is the interpreter of vLLM's environment and `cache_dir` a directory for everything that vLLM compiles and
+    caches (both absolute), `environment` the appliance's own, of which a short list is passed on. The key goes through
     the environment, because a command line can be read by every user of the machine.
     """
-    argv = (str(python), "-m", "vllm.entrypoints.openai.api_server", *_options(spec, drain_timeout_s))
+    argv = (python, "-m", "vllm.entrypoints.openai.api_server", *_options(spec, drain_timeout_s))
     return EngineCommand(argv, _environment(spec, python, cache_dir, environment) | {"VLLM_API_KEY": api_key})
 
 
@@ -97,14 +96,14 @@ def _options(spec: EngineSpec, drain_timeout_s: float) -> tuple[str, ...]:
     return (*options, *spec.extra_args)
 
 
-def _environment(spec: EngineSpec, python: PurePath, cache_dir: PurePath, parent: Mapping[str, str]) -> dict[str, str]:
+def _environment(spec: EngineSpec, python: str, cache_dir: str, parent: Mapping[str, str]) -> dict[str, str]:
     passed = {k: v for k, v in parent.items() if k in PASSED_ON or k.startswith(PASSED_ON_PREFIXES)}
     # Tools that come with vLLM's environment (ninja for kernels compiled at run time) stand beside its interpreter.
-    path = {"PATH": ":".join(filter(None, (str(python.parent), passed.get("PATH", ""))))}
+    path = {"PATH": ":".join(filter(None, (python.rpartition("/")[0], passed.get("PATH", ""))))}
     return passed | path | OFFLINE | PLAIN_PYTHON | _caches(cache_dir) | _device(spec)
 
 
-def _caches(cache_dir: PurePath) -> dict[str, str]:
+def _caches(cache_dir: str) -> dict[str, str]:
     below = {
         "CUDA_CACHE_PATH": "cuda",
         "FLASHINFER_WORKSPACE_BASE": "flashinfer",
@@ -115,7 +114,7 @@ def _caches(cache_dir: PurePath) -> dict[str, str]:
         "VLLM_CONFIG_ROOT": "vllm-config",
         "XDG_CACHE_HOME": "xdg",
     }
-    return {variable: str(cache_dir / name) for variable, name in below.items()}
+    return {variable: f"{cache_dir}/{name}" for variable, name in below.items()}
 
 
 def _device(spec: EngineSpec) -> dict[str, str]:

@@ -74,8 +74,8 @@ def vllm_commands(
     # Not resolve(): the interpreter of a virtual environment is a link, and must be called by the link's name.
     return lambda spec, api_key: engine_command(
         spec,
-        python=python.absolute(),
-        cache_dir=cache_dir.absolute(),
+        python=str(python.absolute()),
+        cache_dir=str(cache_dir.absolute()),
         environment=environment,
         api_key=api_key,
         drain_timeout_s=drain_timeout_s,

@@ -37,8 +37,8 @@ PARENT = {
 def command(spec: EngineSpec) -> EngineCommand:
     return engine_command(
         spec,
-        python=PurePath("/engine/bin/python"),
-        cache_dir=PurePath("/data/cache"),
+        python="/engine/bin/python",
+        cache_dir="/data/cache",
         environment=PARENT,
         api_key="the-key",
         drain_timeout_s=9.5,

@@ -1,0 +1,132 @@
+"""Manifests (YAML) → `Model`s; every error names the file, the key and the way out."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Self
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError, model_validator
+
+from appliance.config import Identifier, describe
+from appliance.domain.model import Model, ModelFile, Role
+from appliance.errors import CatalogError
+
+EMBEDDED = "embedded"
+"""`repository` of the models that come with this project."""
+
+Words = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1)]
+Score = Annotated[float, Field(ge=0, le=1)]
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
+
+
+class FileEntry(_Part):
+    """One approved file."""
+
+    path: Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_][A-Za-z0-9._-]*(/[A-Za-z0-9_][A-Za-z0-9._-]*)*$")]
+    """Path below the model's directory."""
+    size_bytes: int = Field(ge=0)
+    """Size."""
+    sha256: Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
+    """SHA-256, hexadecimal."""
+
+
+class Manifest(_Part):
+    """One model of the catalog, as it stands in a file."""
+
+    id: Identifier
+    """Name of the model, and of its file and its directory in the store."""
+    description: str = ""
+    """What it is, in a sentence."""
+    repository: Words
+    """Hugging Face repository, or `embedded` for models of this project."""
+    licence: Words
+    """SPDX identifier."""
+    publisher: Words
+    """Who published the weights."""
+    country: Words
+    """Where the publisher is at home."""
+    family: Words
+    """Models of one family tend to share their mistakes."""
+    roles: frozenset[Role] = Field(min_length=1)
+    """Roles that it may play."""
+    skills: dict[Identifier, Score] = Field(default_factory=dict)
+    """Skill → prior score from 0 to 1."""
+    prompt_set: Identifier
+    """Templates that it understands."""
+    revision: Words
+    """Pinned revision of the repository, or the digest of the files."""
+    architecture: Words
+    """As in config.json."""
+    parameters: int = Field(ge=1)
+    """Number of parameters."""
+    dtype: Words
+    """Number format of the weights."""
+    context_tokens: int = Field(ge=1)
+    """Longest context."""
+    files: tuple[FileEntry, ...] = ()
+    """The approved files."""
+
+    @model_validator(mode="after")
+    def _no_file_twice(self) -> Self:
+        paths = [file.path for file in self.files]
+        for path in paths:
+            if paths.count(path) > 1:
+                raise ValueError(f"files: {path} stands twice")
+        return self
+
+    def model(self) -> Model:
+        """As a type of the house."""
+        fields = self.model_dump(exclude={"id", "files"})
+        files = tuple(ModelFile(**file.model_dump()) for file in self.files)
+        return Model(model_id=self.id, files=files, **fields)
+
+
+def load_catalog(directory: Path) -> Mapping[str, Model]:
+    """All models of a directory by id. Raises CatalogError."""
+    if not directory.is_dir():
+        raise CatalogError(f"{directory}: no such directory of manifests; set models.catalog to one")
+    models = {}
+    for path in sorted(directory.glob("*.yaml")):
+        model = load_manifest(path)
+        models[model.model_id] = model
+    if not models:
+        raise CatalogError(f"{directory}: there is no manifest (*.yaml) in it; set models.catalog to one that has some")
+    return models
+
+
+def load_manifest(path: Path) -> Model:
+    """One manifest. Raises CatalogError."""
+    try:
+        document = yaml.safe_load(path.read_text(encoding="utf-8"))
+        manifest = Manifest.model_validate(document)
+    except (OSError, UnicodeDecodeError) as error:
+        raise CatalogError(f"{path}: can't be read: {error}") from None
+    except yaml.YAMLError as error:
+        raise CatalogError(f"{path}: not valid YAML: {' '.join(str(error).split())}") from None
+    except ValidationError as error:
+        raise CatalogError(f"{path}: {describe(error)}") from None
+    if manifest.id != path.stem:
+        raise CatalogError(f"{path}: id: {manifest.id} is not the file's name; rename one of them")
+    return manifest.model()
+
+
+def find(catalog: Mapping[str, Model], model_id: str) -> Model:
+    """A model by id. Raises CatalogError that names the known ones."""
+    try:
+        return catalog[model_id]
+    except KeyError:
+        known = ", ".join(sorted(catalog))
+        raise CatalogError(
+            f"{model_id} is not in the catalog; add a manifest for it, or take one of: {known}"
+        ) from None
+
+
+def weights_bytes(model: Model) -> int:
+    """Size of the weights by the manifest; two bytes a parameter where it lists no files."""
+    listed = sum(file.size_bytes for file in model.files if file.path.endswith(".safetensors"))
+    return listed or 2 * model.parameters

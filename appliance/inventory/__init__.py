@@ -1,0 +1,1 @@
+"""What machines there are: CPUs, memory and GPUs."""
