@@ -14,8 +14,8 @@ from appliance.domain.geometry import Experts, FeedForward, Geometry
 from appliance.placement.engine_shape import (
     GIB,
     UNKNOWN_VERSION,
-    EngineShape,
     Card,
+    EngineShape,
     batched_tokens,
     capture_sizes,
     sequences,
