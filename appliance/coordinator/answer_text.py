@@ -1,7 +1,7 @@
 """Working and answer apart, while they stream. Pure.
 
-Only the last separator of a text ends its working, and which one is the last shows at the end. So what follows a
-separator is held back until another one comes (then it was working after all) or the text ends (then it is the
+Only the last separator of a text ends its working, and which one is the last shows at the end. So a separator
+and what follows it are held back until another one comes (then it was working after all) or the text ends (then it is the
 answer); no working can leak into the answer. A text without a separator is all answer.
 """
 
@@ -29,10 +29,14 @@ class AnswerSplitter:
         """The next piece of the text."""
         if not self.separator:
             return Pieces(answer=text)
-        working, separator, self._held = (self._held + text).rpartition(self.separator)
-        return Pieces(working=working + separator)
+        self._held += text
+        last = max(0, self._held.rfind(self.separator))
+        working, self._held = self._held[:last], self._held[last:]
+        return Pieces(working=working)
 
     def end(self) -> Pieces:
         """The text is over."""
-        answer, self._held = self._held.strip() if self.separator else self._held, ""
-        return Pieces(answer=answer)
+        held, self._held = self._held, ""
+        if self.separator and held.startswith(self.separator):
+            return Pieces(working=self.separator, answer=held.removeprefix(self.separator).strip())
+        return Pieces(answer=held.strip())

@@ -1,14 +1,15 @@
-"""The planner's call: the question under a JSON schema of plans, and the second try after a rejected plan. Pure."""
+"""The planner's call: the question under a grammar of plans, and the second try after a rejected plan. Pure."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from appliance.coordinator.ask import Ask
 from appliance.coordinator.options import Sampling
-from appliance.coordinator.prompt_set import PlanRepair, PromptSet
+from appliance.coordinator.prompt_set import PlanFormat, PlanRepair, PromptSet
 from appliance.coordinator.sampling import sampled
 from appliance.coordinator.task_graph import ID_PATTERN, PlanRejected, TaskGraph, parse_plan
 from appliance.domain.model import Role
@@ -56,12 +57,19 @@ def planner_ask(
     params = {
         **prompts.params.get(Role.PLANNER, {}),
         **sampled(repair_temperature if resampled else sampling.temperature, seed),
-        "response_format": {
-            "type": "json_schema",
-            "json_schema": {"name": "plan", "strict": True, "schema": plan_schema(task.skills, task.max_tasks)},
-        },
+        **_constraint(prompts.plan_format, task),
     }
     return Ask(messages, sampling.max_tokens, params)
+
+
+def _constraint(plan_format: PlanFormat, task: PlanningTask) -> dict[str, Any]:
+    """Request fields that let the engine generate plans only."""
+    if plan_format is PlanFormat.SPELLING:
+        return {"structured_outputs": {"regex": plan_regex(task.skills, task.max_tasks)}}
+    schema = plan_schema(task.skills, task.max_tasks)
+    return {
+        "response_format": {"type": "json_schema", "json_schema": {"name": "plan", "strict": True, "schema": schema}}
+    }
 
 
 def read_plan(text: str, task: PlanningTask) -> TaskGraph | PlanRejected:
@@ -74,7 +82,7 @@ def plan_schema(skills: Sequence[str], max_tasks: int) -> dict[str, Any]:
     step = {
         "type": "object",
         "properties": {
-            "id": {"type": "string", "pattern": ID_PATTERN},
+            "id": {"type": "string", "pattern": f"^{ID_PATTERN}$"},
             "skill": {"type": "string", "enum": list(skills)},
             "do": {"type": "string"},
         },
@@ -87,3 +95,10 @@ def plan_schema(skills: Sequence[str], max_tasks: int) -> dict[str, Any]:
         "required": ["steps"],
         "additionalProperties": False,
     }
+
+
+def plan_regex(skills: Sequence[str], max_tasks: int) -> str:
+    """The same plans, spelled as `json.dumps` does, instructions without quotes, backslashes and line ends."""
+    skill = "|".join(re.escape(skill) for skill in skills)
+    step = rf'\{{"id": "{ID_PATTERN}", "skill": "({skill})", "do": "[^"\\\n\r]+"\}}'
+    return rf'\{{"steps": \[{step}(, {step}){{0,{max_tasks - 1}}}\]\}}'

@@ -27,6 +27,15 @@ class PlanRepair(StrEnum):
     """A fresh sample at the repair temperature: for models that can't read error texts."""
 
 
+class PlanFormat(StrEnum):
+    """How the engine is kept to plans."""
+
+    JSON_SCHEMA = "json_schema"
+    """OpenAI's response_format; the engine chooses the white space."""
+    SPELLING = "spelling"
+    """Exactly as `json.dumps` spells it: for models that were trained on this spelling and get lost in any other."""
+
+
 @dataclass(frozen=True, slots=True)
 class MessageTemplate:
     """One message: its chat role (`system`, `user`) and the template of its content."""
@@ -48,6 +57,7 @@ class PromptSet:
     messages: Mapping[Role, tuple[MessageTemplate, ...]]
     answer_separator: str | None = None
     plan_repair: PlanRepair = PlanRepair.SHOW_ERROR
+    plan_format: PlanFormat = PlanFormat.JSON_SCHEMA
     params: Mapping[Role, Mapping[str, Any]] = field(default_factory=dict)
 
     def render(self, role: Role, **values: Any) -> tuple[dict[str, str], ...]:

@@ -14,7 +14,9 @@ from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from typing import Any
 
-ID_PATTERN = "^s[0-9]+$"
+ID_PATTERN = "s[0-9]{1,3}"
+"""Ids as planners may write them; without an upper bound a lost model writes digits to its last token."""
+
 _ID = re.compile(r"s[0-9]+")
 _REFERENCE = re.compile(r"\$(s[0-9]+)")
 _KEYS = ({"id", "skill", "do"}, {"id", "skill", "do", "needs"})

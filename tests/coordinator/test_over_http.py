@@ -88,7 +88,7 @@ def test_the_whole_way_over_http() -> None:
             assert [v.verdict for v in trace.verdicts] == [Verdict.PASS] * 2
             assert [round(v.probability, 2) for v in trace.verdicts] == [0.91] * 2
             planner = house.servers["planner"].bodies()[0]
-            assert planner["response_format"]["type"] == "json_schema"
+            assert "regex" in planner["structured_outputs"]
             assert planner["max_tokens"] == 64
             assert not any(call.usage_estimated for call in trace.calls)
 

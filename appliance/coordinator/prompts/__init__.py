@@ -12,7 +12,7 @@ import yaml
 from jinja2 import BaseLoader, Environment, StrictUndefined, TemplateError
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from appliance.coordinator.prompt_set import MessageTemplate, PlanRepair, PromptSet
+from appliance.coordinator.prompt_set import MessageTemplate, PlanFormat, PlanRepair, PromptSet
 from appliance.domain.model import Role
 from appliance.errors import ConfigError
 
@@ -31,6 +31,7 @@ class _SetFile(BaseModel):
 
     answer_separator: str | None = Field(None, min_length=1)
     plan_repair: PlanRepair = PlanRepair.SHOW_ERROR
+    plan_format: PlanFormat = PlanFormat.JSON_SCHEMA
     messages: dict[Role, list[_Message]]
     params: dict[Role, dict[str, Any]] = Field(default_factory=dict)
 
@@ -64,6 +65,7 @@ def _load(name: str, root: Traversable) -> PromptSet:
         },
         answer_separator=content.answer_separator,
         plan_repair=content.plan_repair,
+        plan_format=content.plan_format,
         params=content.params,
     )
 
