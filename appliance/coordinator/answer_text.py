@@ -1,7 +1,7 @@
 """Working and answer apart, while they stream. Pure.
 
-Only the last separator of a text ends its working, and which one is the last shows at the end. So a separator
-and what follows it are held back until another one comes (then it was working after all) or the text ends (then it is the
+Only the last separator of a text ends its working, and which one is the last shows at the end. So a separator and what
+follows it are held back until another one comes (then it was working after all) or the text ends (then it is the
 answer); no working can leak into the answer. A text without a separator is all answer.
 """
 
