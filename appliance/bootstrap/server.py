@@ -15,6 +15,8 @@ from appliance.errors import AlreadyRunning, ConfigError
 _BACKLOG = 2048
 _GRACE_S = 5
 """Answers in flight get this long when the server stops."""
+_KEEP_ALIVE_S = 75
+"""Longer than the pools of common clients and proxies keep a connection, so that they close it, not we."""
 
 
 def listen(host: str, port: int) -> socket.socket:
@@ -48,6 +50,7 @@ class HttpServer:
             log_config=None,
             server_header=False,
             timeout_graceful_shutdown=_GRACE_S,
+            timeout_keep_alive=_KEEP_ALIVE_S,
             ws="none",
         )
         self._server = _Quiet(config)

@@ -52,6 +52,7 @@ def build(settings: Settings, *, make_launcher: LauncherMaker | None = None) -> 
         listener = held.enter_context(listen(settings.server.host, settings.server.port))
         models = pool_models(settings)
         specs = engine_specs(settings, models)
+        authenticator = _authenticator(settings)
         fleet, client = Fleet(), HttpEngineClient()
         metrics = Metrics(models=list(models), fleet=fleet)
         traces = TraceStore(settings.below_data_dir(settings.ledger.file))
@@ -62,7 +63,7 @@ def build(settings: Settings, *, make_launcher: LauncherMaker | None = None) -> 
                 traces=traces,
                 fleet=fleet,
                 metrics=metrics,
-                authenticator=_authenticator(settings),
+                authenticator=authenticator,
                 role_models=settings.role_models(),
                 models=_listings(settings, models),
                 max_body_bytes=settings.server.max_body_bytes,

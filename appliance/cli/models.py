@@ -22,8 +22,9 @@ def list_(config: ConfigOption = None) -> None:
     settings = settings_of(config)
     pool = {member.model for member in settings.pool}
     table = Table(box=None, pad_edge=False)
-    for heading in ("model", "pool", "roles", "parameters", "size", "licence", "publisher", "description"):
-        table.add_column(heading, header_style="dim")
+    for heading in ("model", "pool", "parameters", "size", "licence"):
+        table.add_column(heading, header_style="dim", no_wrap=True)
+    table.add_column("roles", header_style="dim")
     for model in load_catalog(settings.models.catalog).values():
         table.add_row(*_row(model, model.model_id in pool))
     Console().print(table)
@@ -49,6 +50,8 @@ def verify(config: ConfigOption = None) -> None:
 
 def _row(model: Model, in_pool: bool) -> tuple[str, ...]:
     roles = ", ".join(sorted(role.value for role in model.roles))
-    size = f"{weights_bytes(model) / 1e6:,.1f} MB"
-    shown = (model.licence, model.publisher, model.description)
-    return (model.model_id, "✓" if in_pool else "", roles, f"{model.parameters:,}", size, *shown)
+    size = f"{weights_bytes(model) / 1e6:,.1f} MB" if model.files else "not stored"
+    return (
+        *(model.model_id, "✓" if in_pool else "", f"{model.parameters / 1e6:,.1f} M", size),
+        *(model.licence, roles),
+    )

@@ -1,0 +1,186 @@
+"""The verbs in process: what they print, and how they end."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner, Result
+
+from appliance.cli.main import app
+from appliance.domain.engine import EngineState
+from appliance.domain.request import ContentDelta, ReasoningDelta
+from appliance.errors import EngineRejected, EngineUnavailable
+from tests.cli.pool import MODELS, Pool, make_pool
+from tests.fakes.fake_coordinator import FakeCoordinator, Step
+from tests.fakes.traces import repaired_trace
+from tests.gateway.door import KEY, House, engine, served
+
+ANSWER: tuple[Step, ...] = (ReasoningDelta("thinking\n"), ContentDelta("The answer "), ContentDelta("is [b]42[/b]."))
+
+
+@pytest.fixture(autouse=True)
+def _wide_and_without_the_operator_s_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "200")
+    for name in ("APPLIANCE_URL", "APPLIANCE_CONFIG", "APPLIANCE_DATA_DIR", "APPLIANCE_PORT"):
+        monkeypatch.delenv(name, raising=False)
+
+
+def run(*arguments: str) -> Result:
+    return CliRunner().invoke(app, list(arguments), catch_exceptions=False)
+
+
+def error_of(result: Result) -> str:
+    assert result.stderr.startswith("error: ")
+    assert result.stderr.count("\n") == 1
+    return result.stderr
+
+
+@pytest.fixture
+def house(monkeypatch: pytest.MonkeyPatch) -> Iterator[House]:
+    """A gateway that answers ANSWER, known to the verbs by their environment."""
+    target = House(FakeCoordinator(ANSWER))
+    with served(target.app) as url:
+        monkeypatch.setenv("APPLIANCE_URL", url)
+        monkeypatch.setenv("APPLIANCE_API_KEY", KEY)
+        yield target
+
+
+@pytest.fixture
+def pool(tmp_path: Path) -> Pool:
+    return make_pool(tmp_path)
+
+
+@pytest.mark.usefixtures("house")
+def test_ask_prints_the_answer_alone() -> None:
+    result = run("ask", "hello")
+    assert (result.exit_code, result.stdout, result.stderr) == (0, "The answer is [b]42[/b].\n", "")
+
+
+@pytest.mark.usefixtures("house")
+def test_ask_stream_keeps_progress_off_stdout() -> None:
+    result = run("ask", "hello", "--stream")
+    assert result.stdout == "The answer is [b]42[/b].\n"
+    assert "thinking" in result.stderr
+
+
+def test_ask_passes_model_and_question(house: House) -> None:
+    run("ask", "how much?", "--model", "starter-planner")
+    request = house.coordinator.requests[0]
+    assert (request.model, request.messages[0].content) == ("starter-planner", "how much?")
+
+
+@pytest.mark.usefixtures("house")
+def test_ask_trace_that_is_not_there_is_a_clear_error() -> None:
+    result = run("ask", "hello", "--trace")
+    assert result.exit_code == 2
+    assert "no trace" in error_of(result)
+
+
+@pytest.mark.parametrize(
+    ("steps", "stream", "code"),
+    [
+        ((EngineUnavailable("no engine is ready"),), False, 1),
+        ((EngineRejected("the engine refused", status=400),), False, 2),
+        ((ContentDelta("The "), EngineUnavailable("no engine is ready")), True, 1),
+    ],
+)
+def test_ask_that_fails(house: House, steps: tuple[Step, ...], stream: bool, code: int) -> None:
+    house.coordinator.steps = steps
+    result = run("ask", "hello", *(["--stream"] if stream else []))
+    assert result.exit_code == code
+    assert "engine" in error_of(result)
+
+
+def test_wrong_key_names_the_way_out(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("APPLIANCE_API_KEY", "sk-wrong")
+    result = run("ask", "hello")
+    assert result.exit_code == 2
+    assert "Authorization" in error_of(result)
+    assert house.coordinator.requests == []
+
+
+def test_key_file_serves_too(house: House, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.delenv("APPLIANCE_API_KEY")
+    file = tmp_path / "keys"
+    file.write_text(f"# mine\n{KEY}\n")
+    assert run("ask", "hello", "--key-file", str(file)).exit_code == 0
+    assert run("ask", "hello", "--key-file", str(tmp_path / "none")).exit_code == 2
+
+
+def test_trace_list_and_show(house: House) -> None:
+    house.traces.traces.append(repaired_trace("abc"))
+    listed = run("trace", "list")
+    assert "abc" in listed.stdout
+    assert "plan_execute_verify" in listed.stdout
+    assert "s2 text" in run("trace", "show", "abc").stdout
+    assert run("trace", "show", "../fleet").exit_code == 2
+
+
+def test_status_tells_by_its_exit_code(house: House) -> None:
+    result = run("status")
+    assert (result.exit_code, "2 of 2 engines ready" in result.stdout) == (0, True)
+    house.fleet.publish((engine("starter-planner", EngineState.FAILED),))
+    result = run("status")
+    assert (result.exit_code, "failed" in result.stdout) == (1, True)
+
+
+def test_nothing_runs_here(pool: Pool) -> None:
+    for verb in (["status"], ["ask", "hello"], ["trace", "list"]):
+        result = run(*verb, "--config", str(pool.config))
+        assert result.exit_code == 1
+        assert "no appliance is running" in error_of(result)
+
+
+def test_nobody_listens_there() -> None:
+    result = run("status", "--url", "http://127.0.0.1:1")
+    assert result.exit_code == 1
+    assert "can't be reached" in error_of(result)
+
+
+def test_address_that_is_none() -> None:
+    result = run("status", "--url", "file:///etc/passwd")
+    assert result.exit_code == 2
+    assert "http://" in error_of(result)
+
+
+def test_config_check(pool: Pool) -> None:
+    good = run("config", "check", str(pool.config))
+    assert (good.exit_code, "good; 4 models, 4 engines" in good.stdout) == (0, True)
+    pool.settings["server"]["port"] = "many"
+    pool.write()
+    bad = run("config", "check", str(pool.config))
+    assert bad.exit_code == 2
+    assert f"{pool.config}: server.port" in error_of(bad)
+
+
+def test_config_schema_is_json() -> None:
+    assert "pool" in json.loads(run("config", "schema").stdout)["properties"]
+
+
+def test_no_configuration_at_all(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    result = run("status")
+    assert result.exit_code == 2
+    assert "--config FILE" in error_of(result)
+
+
+def test_models_list_marks_the_pool(pool: Pool) -> None:
+    shown = run("models", "list", "--config", str(pool.config)).stdout
+    assert shown.count("✓") == len(MODELS)
+    assert "Apache-2.0" in shown
+
+
+def test_models_verify_names_each_broken_one(pool: Pool) -> None:
+    assert run("models", "verify", "--config", str(pool.config)).exit_code == 0
+    weights = pool.directory / "store" / "fake-math" / "model.safetensors"
+    weights.write_bytes(weights.read_bytes()[:-1] + b"\1")
+    (pool.directory / "store" / "fake-verifier" / "config.json").unlink()
+    result = run("models", "verify", "--config", str(pool.config))
+    assert result.exit_code == 2
+    assert "fake-planner: good" in result.stdout
+    assert "fake-math" in result.stderr
+    assert "is not the approved file" in result.stderr
+    assert "config.json is missing" in result.stderr
