@@ -186,8 +186,9 @@ def _geometry(shapes: Mapping[str, Any], name: str) -> tuple[Geometry | None, st
         geometry = geometry_from_config(config_of_shape(name, shape), shape.get("total_params"))
     except CatalogError as error:
         return None, str(error)
-    if shape.get("tower_params"):
-        geometry = replace(geometry, vision_parameters=int(shape["tower_params"]), published_parameters=None)
+    total = shape.get("total_params")
+    tower = int(shape.get("tower_params") or max(0, (total or 0) - geometry.shape_parameters))
+    geometry = replace(geometry, vision_parameters=tower, published_parameters=None)
     return geometry, ""
 
 

@@ -67,15 +67,15 @@ def foretell(case: Case, constants: OverheadConstants) -> Row:
     """What the model and the common rule say of `case`, beside what its log says."""
     if case.geometry is None:
         return _skipped(case, case.geometry_problem)
-    gpu = Card(case.gpu_name, case.gpu_bytes or 80 * GIB)
+    card = Card(case.gpu_name, case.gpu_bytes or 80 * GIB)
     try:
-        memory = engine_memory(case.geometry, shape_of(case), gpu, constants=constants)
+        memory = engine_memory(case.geometry, shape_of(case), card, constants=constants)
     except ValueError as error:
         return _skipped(case, str(error))
     weights_error = memory.weights_bytes / case.weights_bytes - 1 if case.weights_bytes else None
     if not case.gpu_bytes or not case.gpu_memory_utilization:
         return Row(case.case_id, weights_error, None, None, None, None, None, None, case.complete, "GPU size unknown")
-    outcome = available_kv(memory, gpu, case.gpu_memory_utilization)
+    outcome = available_kv(memory, card, case.gpu_memory_utilization)
     rule_tokens = memory.layout.tokens(_rule_kv_bytes(case, memory))
     measured = case.kv_tokens or (memory.layout.tokens(case.kv_bytes) if case.kv_bytes else None)
     promised = outcome.promised_kv_tokens if isinstance(outcome, Fits) else 0

@@ -34,7 +34,7 @@ class Observation:
 
     case: Case
     shape: EngineShape
-    gpu: Card
+    card: Card
     overhead_bytes: float
 
 
@@ -101,7 +101,7 @@ def by_publisher(case: Case) -> str:
 def _residual(item: Observation, constants: OverheadConstants) -> float:
     """Measured less reckoned, in bytes: positive where the engine took more than thought."""
     assert item.case.geometry is not None
-    return item.overhead_bytes - expected_overhead(item.case.geometry, item.shape, item.gpu, constants).budget_bytes
+    return item.overhead_bytes - expected_overhead(item.case.geometry, item.shape, item.card, constants).budget_bytes
 
 
 def _pattern_search(loss: Callable[[OverheadConstants], float], start: OverheadConstants) -> OverheadConstants:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Self
+from typing import Annotated, Any, Self
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError, model_validator
 
+from appliance.catalog.architecture import geometry_from_config
 from appliance.config import Identifier, describe
 from appliance.domain.model import Model, ModelFile, Role
 from appliance.errors import CatalogError
@@ -70,6 +71,18 @@ class Manifest(_Part):
     """Longest context."""
     files: tuple[FileEntry, ...] = ()
     """The approved files."""
+    quantization: Words | None = None
+    """Number format of the weights where it is not `dtype`: fp8, awq, gptq, mxfp4, nvfp4."""
+    config: dict[str, Any] = Field(default_factory=dict)
+    """Keys of the published config.json that the geometry follows from."""
+    tool_parser: Identifier | None = None
+    """vLLM's `--tool-call-parser` for it."""
+    reasoning_parser: Identifier | None = None
+    """vLLM's `--reasoning-parser` for it."""
+    source: str = ""
+    """Where `config` and `parameters` were read, and when."""
+    derived: frozenset[Words] = frozenset()
+    """Fields that were not read from a source: reckoned, estimated, or not pinned."""
 
     @model_validator(mode="after")
     def _no_file_twice(self) -> Self:
@@ -79,11 +92,21 @@ class Manifest(_Part):
                 raise ValueError(f"files: {path} stands twice")
         return self
 
+    @model_validator(mode="after")
+    def _derived_fields_exist(self) -> Self:
+        unknown = sorted(name for name in self.derived if name.split(".")[0] not in type(self).model_fields)
+        if unknown:
+            raise ValueError(f"derived: there is no field {', '.join(unknown)}")
+        return self
+
     def model(self) -> Model:
-        """As a type of the house."""
-        fields = self.model_dump(exclude={"id", "files"})
+        """As a type of the house. Raises CatalogError where `config` does not make a geometry."""
+        fields = self.model_dump(exclude={"id", "files", "config", "derived"})
         files = tuple(ModelFile(**file.model_dump()) for file in self.files)
-        return Model(model_id=self.id, files=files, **fields)
+        geometry = None
+        if self.config:
+            geometry = geometry_from_config({**self.config, "architectures": [self.architecture]}, self.parameters)
+        return Model(model_id=self.id, files=files, geometry=geometry, derived=tuple(sorted(self.derived)), **fields)
 
 
 def load_catalog(directory: Path) -> Mapping[str, Model]:
@@ -112,7 +135,10 @@ def load_manifest(path: Path) -> Model:
         raise CatalogError(f"{path}: {describe(error)}") from None
     if manifest.id != path.stem:
         raise CatalogError(f"{path}: id: {manifest.id} is not the file's name; rename one of them")
-    return manifest.model()
+    try:
+        return manifest.model()
+    except CatalogError as error:
+        raise CatalogError(f"{path}: config: {error}") from None
 
 
 def find(catalog: Mapping[str, Model], model_id: str) -> Model:

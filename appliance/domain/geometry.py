@@ -107,7 +107,8 @@ class Geometry:
     """A whole model.
 
     `published_parameters` is the publisher's own count, None where not known; then the shape's count stands.
-    `vision_parameters` is the part of them in encoders for pictures or sound, which checkpoints leave unquantised.
+    It may hold draft layers for speculation, which plain serving does not load. `vision_parameters` is the part in
+    encoders for pictures or sound, which checkpoints leave unquantised.
     """
 
     architecture: str

@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
+from appliance.domain.geometry import Geometry
+
 
 class Role(StrEnum):
     """What one call is for."""
@@ -32,7 +34,9 @@ class Model:
     """An open-weight model at a pinned revision.
 
     `skills` maps a skill name to a prior score in [0, 1]. `prompt_set` names the templates under
-    `coordinator/prompts/` that this model understands.
+    `coordinator/prompts/` that this model understands. `quantization` names the number format of the weights where it
+    is not `dtype`; `tool_parser` and `reasoning_parser` are vLLM's names for the model's way of calling and thinking.
+    `source` says where the geometry was read, `derived` which fields were not read but reckoned or estimated.
     """
 
     model_id: str
@@ -51,3 +55,9 @@ class Model:
     prompt_set: str
     files: tuple[ModelFile, ...]
     description: str = ""
+    quantization: str | None = None
+    geometry: Geometry | None = None
+    tool_parser: str | None = None
+    reasoning_parser: str | None = None
+    source: str = ""
+    derived: tuple[str, ...] = ()

@@ -51,8 +51,8 @@ FITTED = OverheadConstants(
     non_torch_doubling_bytes=0.415 * GIB,
     graph_base_bytes=0.2 * GIB,
     graph_size_bytes=0.012 * GIB,
-    margin_bytes=0.4 * GIB,
-    margin_parallel_bytes=1.2 * GIB,
+    margin_bytes=0.5 * GIB,
+    margin_parallel_bytes=1.4 * GIB,
     margin_activation=0.2,
 )
 
@@ -91,7 +91,7 @@ def upper_overhead(
     doubtful = _sorts(shape, card) or _may_sort(shape)
     per_logit = constants.sorted_logit_bytes if doubtful else constants.fused_logit_bytes
     likely = _overhead(geometry, shape, card, constants, per_logit)
-    margin = constants.margin_parallel_bytes if shape.tensor_parallel_size > 1 else constants.margin_bytes
+    margin = constants.margin_parallel_bytes if _joined_ranks(geometry, shape) > 1 else constants.margin_bytes
     return Overhead(
         activation_bytes=ceil(likely.activation_bytes * (1 + constants.margin_activation)),
         graphs_bytes=likely.graphs_bytes,
@@ -117,7 +117,7 @@ def _overhead(
 ) -> Overhead:
     """Both peaks come one after the other, so the larger one counts."""
     sampler = per_logit * sequences(shape, card) * geometry.vocab_size
-    doublings = log2(shape.tensor_parallel_size)
+    doublings = log2(_joined_ranks(geometry, shape))
     sizes = capture_sizes(shape, card)
     graphs = constants.graph_base_bytes + constants.graph_size_bytes * sizes if sizes else 0.0
     return Overhead(
@@ -126,6 +126,13 @@ def _overhead(
         non_torch_bytes=ceil(constants.non_torch_bytes + constants.non_torch_doubling_bytes * doublings),
         graphs_in_budget=_graphs_in_budget(shape),
     )
+
+
+def _joined_ranks(geometry: Geometry, shape: EngineShape) -> int:
+    """GPUs that talk to each other through NCCL: tensor and pipeline ranks, and those that share experts."""
+    ranks = shape.tensor_parallel_size * shape.pipeline_parallel_size
+    shared = any(isinstance(group.feed_forward, Experts) for group in geometry.groups)
+    return max(ranks, shape.expert_ranks) if shared else ranks
 
 
 def _inner_elements(block: FeedForward | Experts | None, geometry: Geometry, shape: EngineShape) -> float:

@@ -72,13 +72,14 @@ def weight_bytes(geometry: Geometry, numbers: WeightFormat, tensor_parallel_size
     Linear and expert weights ÷ TP, norms, routers and latent down-projections whole on each rank, key-value heads per
     rank max(1, kv_heads // TP), the vocabulary padded to 64 and split, a tied head once (vllm/config/model.py
     get_num_kv_heads, and the parallel layers). `expert_ranks` is the number of GPUs that share the experts where it
-    is more than TP (data-parallel attention). Published parameters beyond the shape are taken as encoders, split.
+    is more than TP (data-parallel attention). Encoders are split and keep the plain format; draft layers that a
+    checkpoint brings for speculation are not loaded and do not count.
     """
     ranks = tensor_parallel_size
     total = _embedding_elements(geometry, ranks) * numbers.plain
     for group in geometry.groups:
         total += group.count * _layer_bytes(group, geometry.hidden_size, numbers, ranks, expert_ranks or ranks)
-    return ceil(total + (geometry.hidden_size + _unshaped_elements(geometry) / ranks) * numbers.plain)
+    return ceil(total + (geometry.hidden_size + geometry.vision_parameters / ranks) * numbers.plain)
 
 
 def header_weight_bytes(geometry: Geometry, numbers: WeightFormat, tensor_parallel_size: int, file_bytes: int) -> int:
@@ -90,12 +91,6 @@ def header_weight_bytes(geometry: Geometry, numbers: WeightFormat, tensor_parall
 def _embedding_elements(geometry: Geometry, ranks: int) -> int:
     padded = ceil(geometry.vocab_size / VOCABULARY_PADDING) * VOCABULARY_PADDING
     return ceil(padded / ranks) * geometry.hidden_size * (1 if geometry.tie_word_embeddings else 2)
-
-
-def _unshaped_elements(geometry: Geometry) -> int:
-    """Encoders, and any difference between the published count and the shape's."""
-    language = geometry.shape_parameters - geometry.vision_parameters
-    return max(geometry.vision_parameters, geometry.parameters - language)
 
 
 def _layer_bytes(group: LayerGroup, hidden_size: int, numbers: WeightFormat, ranks: int, expert_ranks: int) -> float:
