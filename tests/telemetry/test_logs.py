@@ -16,7 +16,7 @@ from appliance.telemetry import logs
 
 @pytest.fixture
 def file(tmp_path: Path) -> Iterator[Path]:
-    former = logging.getLogger().handlers[:]
+    former, former_config = logging.getLogger().handlers[:], structlog.get_config()
     path = tmp_path / "logs" / "appliance.log"
     logs.configure(file=path)
     yield path
@@ -26,7 +26,7 @@ def file(tmp_path: Path) -> Iterator[Path]:
         handler.close()
     for handler in former:
         root.addHandler(handler)
-    structlog.reset_defaults()
+    structlog.configure(**former_config)
 
 
 def lines(file: Path) -> list[dict[str, Any]]:
