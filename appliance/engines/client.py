@@ -28,7 +28,9 @@ PROBE_PRIORITY = -1_000_000
 """Before everything that waits in the engine: a probe asks whether it works, not whether it is busy."""
 ERROR_BODY_BYTES = 65_536
 
-_TOKEN_COUNTER = re.compile(r"^vllm:(?:prompt|generation)_tokens_total(?:\{[^}]*\})? (\S+)$", re.MULTILINE)
+_PROGRESS = re.compile(
+    r"^vllm:(?:prompt_tokens_total|generation_tokens_total|kv_cache_usage_perc)(?:\{[^}]*\})? (\S+)$", re.MULTILINE
+)
 _CONTEXT_WORDS = ("maximum context length", "maximum model length")
 
 
@@ -47,8 +49,8 @@ class EngineClient(Protocol):
         """Whether /health answers 200. It says nothing of a wedged engine."""
         ...
 
-    async def tokens_so_far(self, engine: EngineStatus, timeout_s: float = 2.0) -> float | None:
-        """Tokens read and generated since the engine began, by its own metrics; None when it doesn't say."""
+    async def progress(self, engine: EngineStatus, timeout_s: float = 2.0) -> str | None:
+        """Something that changes with each step of a working engine, by its own metrics; None when it doesn't say."""
         ...
 
     async def close(self) -> None:
@@ -112,14 +114,14 @@ class HttpEngineClient:
         except (TimeoutError, aiohttp.ClientError):
             return False
 
-    async def tokens_so_far(self, engine: EngineStatus, timeout_s: float = 2.0) -> float | None:
-        """The sum of vLLM's token counters."""
+    async def progress(self, engine: EngineStatus, timeout_s: float = 2.0) -> str | None:
+        """vLLM's counts of tokens and its use of the KV cache, which grows while a long prompt is read in pieces."""
         try:
             async with asyncio.timeout(timeout_s), self._open().get(f"{engine.base_url}/metrics") as response:
-                found = _TOKEN_COUNTER.findall(await response.text())
+                found = _PROGRESS.findall(await response.text())
         except (TimeoutError, aiohttp.ClientError):
             return None
-        return sum(map(float, found)) if found else None
+        return " ".join(found) or None
 
     async def close(self) -> None:
         """Close all connections; the client may be used again afterwards."""

@@ -27,6 +27,8 @@ FIRST_TOKEN_S = 60.0
 STOP_GRACE_S = 5.0
 """vLLM gets the drain time and this much more to leave before it is killed."""
 
+_KILLED = frozenset({-signal.SIGKILL, 128 + signal.SIGKILL})
+
 CommandBuilder = Callable[[EngineSpec, str], EngineCommand]
 """(spec, API key) → the process to start."""
 
@@ -246,8 +248,9 @@ def _check(spec: EngineSpec, command: EngineCommand) -> None:
 
 
 def _died(spec: EngineSpec, code: int, log: EngineLog) -> str:
+    hint = " (it was killed, most likely for want of memory)" if code in _KILLED else ""
     return (
-        f"engine {spec.engine_id} ({spec.model_id}) ended with exit code {code} before it was ready: "
+        f"engine {spec.engine_id} ({spec.model_id}) ended with exit code {code}{hint} before it was ready: "
         f"{log.quote()}; log: {log.path}"
     )
 

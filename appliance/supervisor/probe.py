@@ -12,7 +12,10 @@ from appliance.errors import EngineError, EngineRejected
 
 @dataclass(frozen=True, slots=True)
 class ProbePolicy:
-    """A wedged engine is found within `every_s + silent_s` (seconds)."""
+    """A wedged engine is found within `every_s + silent_s` (seconds).
+
+    `silent_s` must be longer than two steps of the slowest model: one of 7B on a CPU takes many seconds for a step.
+    """
 
     every_s: float = 3.0
     silent_s: float = 6.0
@@ -21,17 +24,17 @@ class ProbePolicy:
 async def until_wedged(client: EngineClient, engine: EngineStatus, policy: ProbePolicy) -> str:
     """Probe again and again; return the reason when the engine is found wedged.
 
-    One late token may only mean a busy engine, so it counts as wedged when two probes in a row get none and the
-    engine's own count of tokens has stood still between them.
+    One late token may only mean a busy engine (vLLM goes on reading a long prompt before it turns to a new request),
+    so it counts as wedged when two probes in a row get none and the engine's own figures stood still between them.
     """
     while True:
         await asyncio.sleep(policy.every_s)
         if await _answers(client, engine, policy.silent_s / 2):
             continue
-        before = await client.tokens_so_far(engine)
+        before = await client.progress(engine)
         if await _answers(client, engine, policy.silent_s / 2):
             continue
-        if before is None or before == await client.tokens_so_far(engine):
+        if before is None or before == await client.progress(engine):
             return f"it answers /health but has made no token for {policy.silent_s:g} s"
 
 

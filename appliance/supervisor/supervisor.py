@@ -123,6 +123,15 @@ class Supervisor:
 
         When it is cancelled itself, engines are killed without draining.
         """
+        try:
+            await self._stop_gently()
+        except asyncio.CancelledError:
+            self._take_handles()
+            handles = [e.handle for e in self._engines.values() if e.handle is not None]
+            await asyncio.gather(*(handle.kill() for handle in handles))
+            raise
+
+    async def _stop_gently(self) -> None:
         await _cancel(tuple(task for engine in self._engines.values() for task in engine.tasks))
         self._take_handles()
         for engine in self._engines.values():

@@ -254,6 +254,22 @@ def test_probe_and_health() -> None:
     run(main())
 
 
+def test_progress_changes_with_each_token() -> None:
+    async def main() -> None:
+        async with FakeVllm() as fake:
+            client = HttpEngineClient()
+            before = await client.progress(fake.status())
+            assert before is not None
+            assert await client.progress(fake.status()) == before
+            await client.generate_one(fake.status(), 1)
+            assert await client.progress(fake.status()) != before
+            await fake.stop()
+            assert await client.progress(fake.status()) is None
+            await client.close()
+
+    run(main())
+
+
 def test_connections_are_used_again() -> None:
     async def main() -> None:
         async with FakeVllm() as fake:

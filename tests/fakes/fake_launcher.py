@@ -19,6 +19,7 @@ class FakeHandle:
     spec: EngineSpec
     stopped: list[float] = field(default_factory=list)
     killed: bool = False
+    hang_on_stop: bool = False
     _exit: asyncio.Future[int] = field(default_factory=lambda: asyncio.get_running_loop().create_future())
 
     @property
@@ -35,6 +36,8 @@ class FakeHandle:
 
     async def stop(self, drain_timeout_s: float) -> None:
         self.stopped.append(drain_timeout_s)
+        if self.hang_on_stop:
+            await self.wait()
         self.exit(0)
 
     async def kill(self) -> None:
@@ -80,11 +83,12 @@ class FakeLauncher:
 
 
 class FakeProbeClient:
-    """EngineClient of which only the probe works: engines in `wedged` make no token; `tokens` are their counters."""
+    """EngineClient of which only the probe works: engines in `wedged` make no token; of these, `busy` ones work."""
 
     def __init__(self) -> None:
         self.wedged: set[str] = set()
-        self.tokens: dict[str, list[float]] = {}
+        self.busy: set[str] = set()
+        self.looks = 0
         self.probes = 0
 
     async def generate_one(self, engine: EngineStatus, timeout_s: float) -> None:
@@ -93,9 +97,9 @@ class FakeProbeClient:
         if engine.engine_id in self.wedged:
             raise EngineUnavailable(f"{engine.engine_id} made no token")
 
-    async def tokens_so_far(self, engine: EngineStatus, timeout_s: float = 2.0) -> float | None:
-        left = self.tokens.get(engine.engine_id, [0.0])
-        return left.pop(0) if len(left) > 1 else left[0]
+    async def progress(self, engine: EngineStatus, timeout_s: float = 2.0) -> str | None:
+        self.looks += 1
+        return str(self.looks) if engine.engine_id in self.busy else "still"
 
     async def healthy(self, engine: EngineStatus, timeout_s: float = 2.0) -> bool:
         return True

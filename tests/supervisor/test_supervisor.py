@@ -115,6 +115,22 @@ def test_stop_ends_routing_before_it_drains() -> None:
     run(main())
 
 
+def test_a_second_interrupt_kills_what_still_drains() -> None:
+    async def main() -> None:
+        house = House("a")
+        await house.start()
+        handle = house.launcher.latest("a")
+        handle.hang_on_stop = True
+        stop = asyncio.create_task(house.supervisor.stop())
+        await until(lambda: handle.stopped)
+        stop.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await stop
+        assert handle.killed
+
+    run(main())
+
+
 def test_a_failure_at_the_first_start_stops_everything() -> None:
     async def main() -> None:
         house = House("a", "b", restarts=RestartPolicy(max_parallel_starts=1))
@@ -218,7 +234,7 @@ def test_a_busy_engine_is_not_taken_for_a_wedged_one() -> None:
     async def main() -> None:
         house = House("a", probes=PROBES)
         async with house.running():
-            house.client.tokens["a"] = [float(n) for n in range(10_000)]
+            house.client.busy.add("a")
             house.client.wedged.add("a")
             done = house.client.probes
             await until(lambda: house.client.probes > done + 10)
