@@ -36,6 +36,7 @@ class Family:
 
 
 def dense_stack(config: Config, family: Family) -> list[LayerGroup]:
+    """One kind of block in every layer (Llama, Qwen, Gemma, Phi)."""
     block = feed_forward(config, bias=bool(config.get("mlp_bias", False)))
     return _attention_layers(config, family, lambda _: block)
 

@@ -19,7 +19,7 @@ ROOT = Path(__file__).resolve().parents[2]
 
 @pytest.fixture(scope="module")
 def rows() -> list[Row]:
-    return foretell_all(load_cases(DEFAULT_CASES), held_out=True)
+    return foretell_all(load_cases(DEFAULT_CASES), by_model)
 
 
 @pytest.fixture(scope="module")
@@ -45,6 +45,12 @@ def test_only_the_start_with_unknown_batching_got_fewer_tokens_than_promised(row
 def test_weights_are_within_one_percent(figures: dict[str, float | int]) -> None:
     assert figures["median_weights_error"] < 0.005
     assert figures["weights_within_1_percent"] >= 0.85 * figures["weights_cases"]
+
+
+def test_a_left_out_publisher_is_foretold_within_10_percent_and_never_falsely_promised() -> None:
+    strict = summary(foretell_all(load_cases(DEFAULT_CASES), by_publisher))
+    assert strict["median_kv_error"] < 0.10
+    assert strict["false_fits"] == 0
 
 
 def test_the_model_beats_the_common_rule(figures: dict[str, float | int]) -> None:
