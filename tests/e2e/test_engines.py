@@ -210,7 +210,7 @@ def test_nothing_survives_a_parent_that_is_killed(tmp_path: Path) -> None:
     asyncio.run(until(lambda: not any(map(start_ticks, members)), 5))
 
 
-def test_a_killed_engine_comes_back_and_its_neighbour_never_fails(tmp_path: Path) -> None:
+def test_killed_and_wedged_engines_are_replaced_and_the_neighbour_never_fails(tmp_path: Path) -> None:
     async def main() -> None:
         async with launcher_in(tmp_path) as (launcher, client):
             fleet = Fleet()
@@ -228,8 +228,13 @@ def test_a_killed_engine_comes_back_and_its_neighbour_never_fails(tmp_path: Path
             [again] = fleet.snapshot.ready("starter-math")
             assert again.pid != first["starter-math"].pid
             assert await collect(client, again, call(again, "2+2"))
+            os.kill(max(group_members(again.pid or 0)), signal.SIGSTOP)
+            await until(lambda: not fleet.snapshot.ready("starter-math"), 10)
+            assert any("made no token" in e.detail for e in fleet.snapshot.engines)
             answers.cancel()
             assert await answers > 10
+            # From here on a start is under way, which is to be interrupted without a trace.
+            await until(lambda: {e.state for e in fleet.snapshot.engines} == {EngineState.READY, EngineState.STARTING})
             watching.cancel()
             with suppress(asyncio.CancelledError):
                 await watching
