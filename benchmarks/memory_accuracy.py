@@ -149,7 +149,10 @@ def summary(rows: Sequence[Row]) -> dict[str, float | int]:
 
 def table_of(rows: Sequence[Row]) -> Table:
     """One line per case."""
-    table = Table("case", "weights", "KV tokens", "common rule", "promise", "did")
+    table = Table()
+    table.add_column("case", no_wrap=True, min_width=32)
+    for heading in ("weights", "KV tokens", "common rule", "promise", "did"):
+        table.add_column(heading)
     table.add_column("note", no_wrap=True, max_width=60)
     for row in rows:
         note = row.skipped or ("more promised than there was" if row.broken_promise else "")

@@ -18,11 +18,16 @@ from appliance.placement.engine_shape import GIB, Card, EngineShape
 from appliance.placement.overhead import FITTED, OverheadConstants, expected_overhead
 from benchmarks.kv_cases import DEFAULT_CASES, Case, load_cases
 
-FREE = ("sorted_logit_bytes", "fused_logit_bytes", "non_torch_bytes", "non_torch_doubling_bytes")
+FREE = (
+    "sorted_logit_bytes",
+    "triton_logit_bytes",
+    "non_torch_bytes",
+    "non_torch_doubling_bytes",
+)
 START = replace(
     FITTED,
     sorted_logit_bytes=24.0,
-    fused_logit_bytes=12.0,
+    triton_logit_bytes=18.0,
     non_torch_bytes=0.3 * GIB,
     non_torch_doubling_bytes=0.3 * GIB,
 )

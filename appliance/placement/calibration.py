@@ -54,7 +54,7 @@ class Calibration:
 
     @property
     def measured_overhead_bytes(self) -> int:
-        """Activation, non-torch and (from 0.19) graphs: the budget less weights and KV, or as given."""
+        """Activation, non-torch and (from 0.21) graphs: the budget less weights and KV, or as given."""
         if self.overhead_bytes is not None:
             return self.overhead_bytes
         if self.budget_bytes <= 0:

@@ -233,7 +233,7 @@ def _calibrated(cold: EngineMemory, calibration: Calibration) -> EngineMemory:
 
 
 def _outside(overhead: Overhead) -> int:
-    """Graphs that vLLM captures beyond its budget (before 0.19), with half as much again where reckoned."""
+    """Graphs that vLLM captures beyond its budget (before 0.21), with half as much again where reckoned."""
     return 0 if overhead.graphs_in_budget else ceil(1.5 * overhead.graphs_bytes)
 
 

@@ -25,16 +25,17 @@ from appliance.placement.engine_shape import (
 
 @dataclass(frozen=True, slots=True)
 class OverheadConstants:
-    """What no source states and the published cases were asked for.
+    """What no source states, asked of the published cases; `flashinfer_logit_bytes` alone is reckoned.
 
-    `sorted_logit_bytes` and `fused_logit_bytes` are bytes per sequence and vocabulary entry at the sampler's peak, with
-    PyTorch's sort and with a fused kernel. Non-torch grows with each doubling of the tensor-parallel ranks (NCCL,
-    custom all-reduce). The margins are what a cold promise keeps back on one GPU, on several, and of the activation
-    peak: enough for every model that was left out of the fit.
+    The `*_logit_bytes` are bytes per sequence and vocabulary entry at the sampler's peak, by the way that it takes
+    top-k and top-p: PyTorch's sort, vLLM's Triton kernel, FlashInfer. Non-torch grows with each doubling of the GPUs
+    that talk to each other (NCCL, custom all-reduce). The margins are what a cold promise keeps back on one GPU, on
+    several, and of the activation peak: enough for every model that was left out of the fit.
     """
 
     sorted_logit_bytes: float
-    fused_logit_bytes: float
+    triton_logit_bytes: float
+    flashinfer_logit_bytes: float
     non_torch_bytes: float
     non_torch_doubling_bytes: float
     graph_base_bytes: float
@@ -45,16 +46,24 @@ class OverheadConstants:
 
 
 FITTED = OverheadConstants(
-    sorted_logit_bytes=39.2,
-    fused_logit_bytes=17.1,
-    non_torch_bytes=0.07 * GIB,
-    non_torch_doubling_bytes=0.415 * GIB,
+    sorted_logit_bytes=38.2,
+    triton_logit_bytes=21.9,
+    flashinfer_logit_bytes=14.0,  # gathered logits 2, in 32 bits 4, masked by top-k 4, as probabilities 4
+    non_torch_bytes=0.185 * GIB,
+    non_torch_doubling_bytes=0.422 * GIB,
     graph_base_bytes=0.2 * GIB,
     graph_size_bytes=0.012 * GIB,
     margin_bytes=0.5 * GIB,
     margin_parallel_bytes=1.4 * GIB,
     margin_activation=0.2,
 )
+
+SORT_EXCLUDED_SINCE = (0, 19, 0)
+"""Before it a promise reckons with the sort: FlashInfer may be missing, and the first Triton kernels may be off."""
+
+GRAPHS_COUNT_SINCE = (0, 21, 0)
+GRAPHS_MAY_COUNT_SINCE = (0, 19, 0)
+"""From here on the option existed and was announced as a default, so a promise reckons with it."""
 
 BASELINE_BYTES = round(0.6 * GIB)
 """CUDA context, NCCL and cuBLAS of one process, outside of vLLM's budget: 0.49-0.96 GiB in the published cases."""
@@ -80,23 +89,22 @@ def expected_overhead(
     geometry: Geometry, shape: EngineShape, card: Card, constants: OverheadConstants = FITTED
 ) -> Overhead:
     """The likeliest overhead of a cold start."""
-    per_logit = constants.sorted_logit_bytes if _sorts(shape, card) else constants.fused_logit_bytes
-    return _overhead(geometry, shape, card, constants, per_logit)
+    return _overhead(geometry, shape, card, constants, _likely_logit_bytes(shape, card, constants))
 
 
 def upper_overhead(
     geometry: Geometry, shape: EngineShape, card: Card, constants: OverheadConstants = FITTED
 ) -> Overhead:
     """An overhead that a cold start should not exceed: the sampler's dearer path where in doubt, and the margin."""
-    doubtful = _sorts(shape, card) or _may_sort(shape)
-    per_logit = constants.sorted_logit_bytes if doubtful else constants.fused_logit_bytes
+    may_sort = version_of(shape.vllm_version) < SORT_EXCLUDED_SINCE
+    per_logit = constants.sorted_logit_bytes if may_sort else constants.triton_logit_bytes
     likely = _overhead(geometry, shape, card, constants, per_logit)
     margin = constants.margin_parallel_bytes if _joined_ranks(geometry, shape) > 1 else constants.margin_bytes
     return Overhead(
         activation_bytes=ceil(likely.activation_bytes * (1 + constants.margin_activation)),
         graphs_bytes=likely.graphs_bytes,
         non_torch_bytes=likely.non_torch_bytes + ceil(margin),
-        graphs_in_budget=likely.graphs_in_budget,
+        graphs_in_budget=version_of(shape.vllm_version) >= GRAPHS_MAY_COUNT_SINCE,
     )
 
 
@@ -146,25 +154,28 @@ def _inner_elements(block: FeedForward | Experts | None, geometry: Geometry, sha
     return 0.0
 
 
-def _sorts(shape: EngineShape, card: Card) -> bool:
-    """Whether top-k and top-p run by PyTorch's sort: V0, ROCm before 0.17, and 0.11.1 to 0.16.
+def _likely_logit_bytes(shape: EngineShape, card: Card, constants: OverheadConstants) -> float:
+    """Bytes per logit of the sampler that this version takes by default.
 
-    V1 used FlashInfer's sampler where installed up to 0.11.0, then only on demand; a Triton kernel took over with 0.17
-    (vllm/v1/sample/ops/topk_topp_sampler.py and topk_topp_triton.py).
+    V0 and AMD cards sorted. V1 used FlashInfer where installed (vllm pull request 11394) until that became a choice in
+    0.11.1 (26859), which left the sort; a Triton kernel took its place with 0.17 (33538), and FlashInfer is the default
+    again since 0.21 (40376, 42472). Unknown versions: the middle one.
     """
     version = version_of(shape.vllm_version)
     if shape.legacy_engine:
-        return True
-    if version == UNKNOWN_VERSION:
-        return False
-    return (0, 11, 1) <= version < (0, 17, 0) or (card.is_rocm and version < (0, 17, 0))
-
-
-def _may_sort(shape: EngineShape) -> bool:
-    """Versions where the sort can't be excluded: FlashInfer may be missing before 0.11.1, and unknown versions."""
-    return version_of(shape.vllm_version) < (0, 19, 0)
+        return constants.sorted_logit_bytes
+    if version == UNKNOWN_VERSION or (0, 17, 0) <= version < (0, 21, 0):
+        return constants.triton_logit_bytes
+    if version < (0, 17, 0) and (card.is_rocm or version >= (0, 11, 1)):
+        return constants.sorted_logit_bytes
+    return constants.triton_logit_bytes if card.is_rocm else constants.flashinfer_logit_bytes
 
 
 def _graphs_in_budget(shape: EngineShape) -> bool:
-    """Since 0.19 an estimate of the graphs is part of the budget (VLLM_MEMORY_PROFILER_ESTIMATE_CUDAGRAPHS)."""
-    return version_of(shape.vllm_version) >= (0, 19, 0)
+    """Since 0.21 an estimate of the graphs is taken from the budget (vllm: "default since v0.21.0").
+
+    VLLM_MEMORY_PROFILER_ESTIMATE_CUDAGRAPHS=0 switches it off. vLLM's estimate grows with each captured size and can be
+    far too high for mixtures of experts and hybrids (vllm issues 45178, 50780, 53013); a pinned KV cache is not touched
+    by it, which is one more reason to pin.
+    """
+    return version_of(shape.vllm_version) >= GRAPHS_COUNT_SINCE

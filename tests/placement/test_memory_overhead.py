@@ -34,9 +34,11 @@ def test_eager_engines_capture_nothing() -> None:
     assert overhead.graphs_bytes == 0
 
 
-def test_graphs_are_in_the_budget_since_0_19() -> None:
-    assert expected_overhead(dense(), shape(vllm_version="0.19.0"), H100).graphs_in_budget
-    before = expected_overhead(dense(), shape(vllm_version="0.18.0"), H100)
+def test_graphs_are_in_the_budget_since_0_21_and_in_a_promise_since_0_19() -> None:
+    assert expected_overhead(dense(), shape(vllm_version="0.21.0"), H100).graphs_in_budget
+    assert upper_overhead(dense(), shape(vllm_version="0.19.0"), H100).graphs_in_budget
+    assert not upper_overhead(dense(), shape(vllm_version="0.18.0"), H100).graphs_in_budget
+    before = expected_overhead(dense(), shape(vllm_version="0.20.0"), H100)
     assert not before.graphs_in_budget
     assert before.budget_bytes == before.activation_bytes + before.non_torch_bytes
 
