@@ -15,7 +15,7 @@ ENGINE_READY := $(ENGINE_VENV)/.ready-$(ENGINE_LOCK)
 PIP_INSTALL := -m pip install --quiet --disable-pip-version-check --require-hashes
 IN_VENV := $(VENV)/bin
 
-.PHONY: help setup demo demo-eval up test test-fast check fmt starter-models lock schema clean
+.PHONY: help setup demo demo-eval up test test-fast check fmt starter-models lock config-docs clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 16
@@ -68,9 +68,11 @@ fmt: $(VENV_READY) ## format and mend what can be mended
 
 starter-models: setup ## train the starter models anew (hours on 4 cores; resumable)
 	@$(ENGINE_VENV)/bin/python -m models.starter build --jobs $(JOBS)
+	@$(IN_VENV)/python -m appliance.catalog.manifest models/starter/weights models/catalog/starter-*.yaml
 
-schema: $(VENV_READY) ## write docs/config.schema.json from the settings
+config-docs: $(VENV_READY) ## write docs/config.md and docs/config.schema.json from the settings
 	@$(IN_VENV)/appliance config schema > docs/config.schema.json
+	@$(IN_VENV)/appliance config reference > docs/config.md
 
 lock: ## write the lock files anew (needs uv)
 	uv pip compile -q --generate-hashes --no-header --no-annotate --extra dev --python-version 3.11 --universal \

@@ -60,6 +60,11 @@ class EnginesSettings(_Section):
     """An engine that has not generated a token by then has failed to start."""
     drain_timeout_s: float = Field(10, ge=0)
     """Requests in flight get this long to finish when an engine stops."""
+    probe_every_s: float = Field(3, gt=0)
+    """A ready engine is asked for one token this often."""
+    probe_silent_s: float = Field(6, gt=0)
+    """An engine that answers no probe for so long, and does nothing else either, is replaced. It must be longer than
+    two steps of the slowest model."""
     max_parallel_starts: int = Field(8, ge=1)
     """Engines started at once on the CPU. Engines that share a GPU always start one after the other."""
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import PurePath
 
 from appliance.catalog.loader import find, load_catalog, weights_bytes
@@ -11,7 +11,6 @@ from appliance.config import PoolMember, Settings
 from appliance.domain.engine import Device, EngineSpec
 from appliance.domain.model import Model
 from appliance.domain.placement import PoolEntry, Unplaceable
-from appliance.engines.ports import free_ports
 from appliance.errors import ConfigError
 from appliance.inventory.host import read_host
 from appliance.inventory.nvml import list_gpus
@@ -24,12 +23,16 @@ def pool_models(settings: Settings) -> Mapping[str, Model]:
     return {member.model: find(catalog, member.model) for member in settings.pool}
 
 
-def engine_specs(settings: Settings, models: Mapping[str, Model]) -> tuple[EngineSpec, ...]:
-    """The engines of the pool, on free ports. Raises ConfigError with all reasons why they can't be placed."""
+def engine_count(settings: Settings) -> int:
+    """Engines of the whole pool."""
+    return sum(member.replicas for member in settings.pool)
+
+
+def engine_specs(settings: Settings, models: Mapping[str, Model], ports: Sequence[int]) -> tuple[EngineSpec, ...]:
+    """The engines of the pool, on `ports`. Raises ConfigError with all reasons why they can't be placed."""
     wanted = settings.engines.device
     gpus = () if wanted == "cpu" else list_gpus()
     device = Device.CUDA if wanted == "cuda" or (wanted == "auto" and gpus) else Device.CPU
-    ports = free_ports(settings.engines.first_port, sum(member.replicas for member in settings.pool))
     entries = [_entry(settings, member, models[member.model]) for member in settings.pool]
     placed = place(entries, device, ports, read_host(), gpus)
     if isinstance(placed, Unplaceable):

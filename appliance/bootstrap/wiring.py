@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import secrets
 from collections.abc import Callable, Mapping
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from functools import partial
 from importlib.metadata import version
 from pathlib import Path
@@ -13,7 +13,7 @@ from pathlib import Path
 from appliance.bootstrap.appliance import Appliance, Parts
 from appliance.bootstrap.data_dir import locked
 from appliance.bootstrap.options import coordinator_options
-from appliance.bootstrap.pool import engine_specs, pool_models, verify
+from appliance.bootstrap.pool import engine_count, engine_specs, pool_models, verify
 from appliance.bootstrap.server import HttpServer, listen
 from appliance.bootstrap.traces import CountedTraces
 from appliance.config import Settings
@@ -26,13 +26,15 @@ from appliance.domain.fleet import Fleet
 from appliance.domain.model import Model
 from appliance.domain.tenant import Tenant
 from appliance.engines.client import EngineClient, HttpEngineClient
-from appliance.engines.command import EngineCommand, engine_command
-from appliance.engines.launcher import Launcher, ProcessLauncher
+from appliance.engines.launcher import Launcher, ProcessLauncher, vllm_commands
+from appliance.engines.ports import claim_ports
 from appliance.gateway.app import GatewayParts
 from appliance.gateway.app import build as build_gateway
 from appliance.gateway.auth import Authenticator, KeyRing, OpenDoor, read_or_make_keys
 from appliance.gateway.openai.models import ModelListing
 from appliance.ledger.trace_store import TraceStore
+from appliance.supervisor.probe import ProbePolicy
+from appliance.supervisor.reconcile import RestartPolicy
 from appliance.supervisor.supervisor import Supervisor
 from appliance.telemetry.metrics import Metrics
 
@@ -51,7 +53,8 @@ def build(settings: Settings, *, make_launcher: LauncherMaker | None = None) -> 
         held.enter_context(locked(settings.data_dir))
         listener = held.enter_context(listen(settings.server.host, settings.server.port))
         models = pool_models(settings)
-        specs = engine_specs(settings, models)
+        ports = held.enter_context(closing(claim_ports(settings.engines.first_port, engine_count(settings)))).ports
+        specs = engine_specs(settings, models, ports)
         authenticator = _authenticator(settings)
         fleet, client = Fleet(), HttpEngineClient()
         metrics = Metrics(models=list(models), fleet=fleet)
@@ -78,7 +81,7 @@ def build(settings: Settings, *, make_launcher: LauncherMaker | None = None) -> 
             fleet=fleet,
             server=HttpServer(app, listener),
             coordinator=coordinator,
-            supervisor=Supervisor(specs, launcher, client, fleet, drain_timeout_s=settings.engines.drain_timeout_s),
+            supervisor=_supervisor(settings, specs, launcher, client, fleet),
             client=client,
             traces=traces,
             verify=partial(verify, settings, models),
@@ -101,37 +104,30 @@ def _coordinator(
     )
 
 
+def _supervisor(
+    settings: Settings, specs: tuple[EngineSpec, ...], launcher: Launcher, client: EngineClient, fleet: Fleet
+) -> Supervisor:
+    engines = settings.engines
+    return Supervisor(
+        specs,
+        launcher,
+        client,
+        fleet,
+        drain_timeout_s=engines.drain_timeout_s,
+        restarts=RestartPolicy(max_parallel_starts=engines.max_parallel_starts),
+        probes=ProbePolicy(every_s=engines.probe_every_s, silent_s=engines.probe_silent_s),
+    )
+
+
 def _launcher(settings: Settings, client: EngineClient) -> ProcessLauncher:
     engines, data_dir = settings.engines, settings.data_dir.resolve()
-    command = partial(
-        _command,
-        python=_absolute(engines.python),
-        cache_dir=data_dir / "cache",
-        drain_timeout_s=engines.drain_timeout_s,
-    )
     return ProcessLauncher(
-        command,
+        vllm_commands(engines.python, data_dir / "cache", os.environ, engines.drain_timeout_s),
         client,
         log_dir=data_dir / "logs" / "engines",
         state_dir=data_dir / "engines",
         start_timeout_s=engines.start_timeout_s,
     )
-
-
-def _command(spec: EngineSpec, api_key: str, *, python: Path, cache_dir: Path, drain_timeout_s: float) -> EngineCommand:
-    return engine_command(
-        spec,
-        python=str(python),
-        cache_dir=str(cache_dir),
-        environment=os.environ,
-        api_key=api_key,
-        drain_timeout_s=drain_timeout_s,
-    )
-
-
-def _absolute(python: Path) -> Path:
-    """Made absolute but not resolved: a virtual environment's interpreter is a link that must be called by its name."""
-    return Path.cwd() / python
 
 
 def _authenticator(settings: Settings) -> Authenticator:

@@ -17,7 +17,7 @@ def mcnemar_p(first: Sequence[bool], second: Sequence[bool]) -> float:
     only_second = sum(b and not a for a, b in zip(first, second, strict=True))
     n = only_first + only_second
     tail = sum(comb(n, k) for k in range(min(only_first, only_second) + 1))
-    return min(1.0, 2 * tail / 2**n)
+    return min(1.0, tail / 2.0 ** (n - 1))
 
 
 def wilson_interval(right: int, total: int, z: float = 1.96) -> tuple[float, float]:

@@ -9,9 +9,11 @@ from pathlib import Path
 
 from appliance.domain.engine import Device, EngineSpec
 from appliance.engines.command import EngineCommand
-from appliance.engines.ports import free_ports
+from appliance.engines.ports import PortClaim, claim_ports
 
 ROOT = Path(__file__).resolve().parents[2]
+_HELD: list[PortClaim] = []
+"""Until the test process ends, so that no other one takes the ports of engines that are still to start."""
 
 
 def fake_commands(*options: str) -> Callable[[EngineSpec, str], EngineCommand]:
@@ -28,7 +30,8 @@ def fake_commands(*options: str) -> Callable[[EngineSpec, str], EngineCommand]:
 def fake_specs(*model_ids: str, options: tuple[str, ...] = ()) -> tuple[EngineSpec, ...]:
     """One CPU engine per model, on free ports. Tests that run side by side look for ports in different places."""
     worker = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
-    ports = free_ports(20_000 + 1_000 * worker + os.getpid() % 900, len(model_ids))
+    claim = claim_ports(20_000 + 1_000 * worker + os.getpid() % 900, len(model_ids))
+    _HELD.append(claim)
     return tuple(
         EngineSpec(
             engine_id=f"{model_id}-0",
@@ -42,5 +45,5 @@ def fake_specs(*model_ids: str, options: tuple[str, ...] = ()) -> tuple[EngineSp
             kv_cache_memory_bytes=8 << 20,
             extra_args=options,
         )
-        for model_id, port in zip(model_ids, ports, strict=True)
+        for model_id, port in zip(model_ids, claim.ports, strict=True)
     )
