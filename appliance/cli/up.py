@@ -13,8 +13,9 @@ from rich.console import Console
 
 from appliance.bootstrap import Appliance, build
 from appliance.cli.door import INTERRUPTED
-from appliance.cli.options import ConfigOption, settings_of
+from appliance.cli.options import DEFAULT_CONFIG, ConfigOption, settings_of
 from appliance.cli.start_view import StartView
+from appliance.config import Settings
 from appliance.telemetry import logs
 
 _TERMINATED = 128 + signal.SIGTERM
@@ -31,11 +32,11 @@ def up(
     appliance = build(settings)
     logs.configure(file=None if log_to_stderr else settings.data_dir / "logs" / "appliance.log")
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        code = runner.run(_run(appliance, Console()))
+        code = runner.run(_run(appliance, Console(), _hint(settings)))
     raise typer.Exit(code)
 
 
-async def _run(appliance: Appliance, console: Console) -> int:
+async def _run(appliance: Appliance, console: Console, hint: str) -> int:
     """Start, serve, stop; the exit code. Signals are read at every moment of it."""
     signals: asyncio.Queue[signal.Signals] = asyncio.Queue()
     loop = asyncio.get_running_loop()
@@ -47,7 +48,7 @@ async def _run(appliance: Appliance, console: Console) -> int:
         if interrupted is not None:
             console.print("stopping: the start was interrupted")
             return INTERRUPTED if interrupted is signal.SIGINT else _TERMINATED
-        _announce(console, appliance)
+        _announce(console, appliance, hint)
         if await _until_signal(appliance.serve(), signals) is not None:
             console.print("stopping: answers in flight may end, then the engines do (Ctrl-C again to hurry)")
         return 0
@@ -86,7 +87,13 @@ async def _stopped(appliance: Appliance, signals: asyncio.Queue[signal.Signals])
         stopping.result()
 
 
-def _announce(console: Console, appliance: Appliance) -> None:
+def _hint(settings: Settings) -> str:
+    """How to ask, from the same directory."""
+    config = "" if settings.source == str(DEFAULT_CONFIG) else f" --config {settings.source}"
+    return f"appliance ask --trace{config} 'What is 12 * 7 - 5?'"
+
+
+def _announce(console: Console, appliance: Appliance, hint: str) -> None:
     """Where it listens and how to try it."""
     key = "" if appliance.api_key_file is None else f' -H "Authorization: Bearer $(head -1 {appliance.api_key_file})"'
     body = '{"model": "auto", "messages": [{"role": "user", "content": "What is 12 * 7 - 5?"}]}'
@@ -94,7 +101,7 @@ def _announce(console: Console, appliance: Appliance) -> None:
         f"ready at {appliance.url}/v1   (Ctrl-C stops everything)",
         "" if appliance.api_key_file is None else f"API key in {appliance.api_key_file}",
         f"curl {appliance.url}/v1/chat/completions{key} -H 'content-type: application/json' -d '{body}'",
-        "appliance ask --trace 'What is 12 * 7 - 5?'",
+        hint,
     ]
     for line in filter(None, lines):
         console.print(line, markup=False, highlight=False, soft_wrap=True)

@@ -79,7 +79,11 @@ def read_or_make_keys(file: Path) -> list[str]:
 
 
 def _make(file: Path) -> None:
+    """In one step: a run that is killed meanwhile must not leave an empty file to the next one."""
     file.parent.mkdir(parents=True, exist_ok=True)
-    descriptor = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    draft = file.with_name(f"{file.name}.draft")
+    draft.unlink(missing_ok=True)
+    descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     with os.fdopen(descriptor, "w", encoding="utf-8") as opened:
         opened.write(f"sk-{secrets.token_urlsafe(32)}\n")
+    draft.replace(file)

@@ -74,6 +74,13 @@ def test_key_file_is_made_private_with_one_random_key(tmp_path: Path) -> None:
     assert read_or_make_keys(file) == [key]
 
 
+def test_draft_of_a_killed_run_is_no_hindrance(tmp_path: Path) -> None:
+    (tmp_path / "api-key.draft").touch()
+    (key,) = read_or_make_keys(tmp_path / "api-key")
+    assert key.startswith("sk-")
+    assert [file.name for file in tmp_path.iterdir()] == ["api-key"]
+
+
 def test_key_file_may_hold_comments_and_several_keys(tmp_path: Path) -> None:
     file = tmp_path / "keys"
     file.write_text("# team a\nsk-aaaaaaaaaaaaaaaa\n\n  sk-bbbbbbbbbbbbbbbb  \n")
