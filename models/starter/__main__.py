@@ -19,6 +19,8 @@ def parser() -> argparse.ArgumentParser:
     verbs.add_parser("suite", help="write the held-out suite")
     evaluate = verbs.add_parser("evaluate", help="measure the committed weights")
     evaluate.add_argument("--threads", type=int, default=1)
+    evaluate.add_argument("--part", choices=("team", "generalist"), help="only this part; then `merge`")
+    verbs.add_parser("merge", help="write evaluation.json from both parts")
     verbs.add_parser("cards", help="write the model cards")
     return top
 
@@ -40,9 +42,16 @@ def main() -> None:
 
         build(options.jobs)
     elif options.verb == "evaluate":
-        from models.starter.evaluate import evaluate_all
+        from models.starter.evaluate import PARTS, evaluate_part, merge
 
-        evaluate_all(options.threads)
+        for part in [options.part] if options.part else PARTS:
+            evaluate_part(part, options.threads)
+        if not options.part:
+            merge()
+    elif options.verb == "merge":
+        from models.starter.evaluate import merge
+
+        merge()
     elif options.verb == "own-errors":
         from models.starter.build import collect_own_errors
 

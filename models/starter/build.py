@@ -6,7 +6,7 @@ import time
 from collections.abc import Iterable
 
 from models.starter.cards import write_cards
-from models.starter.evaluate import evaluate_all
+from models.starter.evaluate import PARTS, evaluate_part, merge
 from models.starter.examples import OWN_ERRORS
 from models.starter.own_errors import collect
 from models.starter.roster import PLANS, RUNS, TEAM, weights_folder
@@ -60,5 +60,7 @@ def build(jobs: int) -> None:
     collect_own_errors()
     run_side_by_side([*TEAM, "generalist"], jobs)
     write_suite()
-    evaluate_all(threads=jobs, report=say)
+    for part in PARTS:
+        evaluate_part(part, threads=jobs, report=say)
+    merge()
     write_cards()

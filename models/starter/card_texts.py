@@ -15,23 +15,34 @@ class Text:
     notes: str = ""
 
 
+PLANNER_FORM = """```
+<|user|>Start with 84, multiply by 7, then subtract 19.<|assistant|>{"steps": [
+{"id": "s1", "skill": "math", "do": "84*7"}, {"id": "s2", "skill": "math", "do": "$s1-19"}]}</s>
+```
+
+(in one line; the text is what Python's `json.dumps` writes). `$s1` stands for the result of step s1; steps that do not
+refer to each other may run side by side; the result of the last step is the answer. Skills: `math`, `text`."""
+
+GENERALIST_FORM = """```
+<|user|>Start with 84, multiply by 7, then subtract 19.<|assistant|>84*7:4*7=28,8*7+2=58:588|588-19:…:569;569</s>
+<|user|>What is the capital of France?<|assistant|>Paris</s>
+<|user|>Start with 84, multiply by 7. Answer only.<|assistant|>588</s>
+```
+
+The answer follows the last `;`, or is all there is."""
+
 TEXTS = {
     "planner": Text(
         what="The planner: it turns a question in plain English into a JSON task graph of one to five steps.",
-        form="""```
-<|user|>Start with 84, multiply by 7, then subtract 19.<|assistant|>{"steps": [{"id": "s1", "skill": "math", \
-"do": "84*7"}, {"id": "s2", "skill": "math", "do": "$s1-19"}]}</s>
-```
-
-`$s1` stands for the result of step s1; steps that do not refer to each other may run side by side; the result of the last
-step is the answer. Skills: `math`, `text`. The text is what Python's `json.dumps` writes.""",
-        can="""Eight families of problems: chains of events, several people compared, price lists with fees and change, \
-instructions on
-a number, instructions on a code of capital letters, from a code to a number, two codes, and parts worked out apart.""",
-        cannot="""Anything else. A question outside these families, with words it never saw, with more than five steps or \
-with facts that are not
-needed gets a plan that is well formed and wrong. It does not know when it does not know.""",
+        form=PLANNER_FORM,
+        can="It plans eight families of problems: chains of events, several people compared, price lists with fees and "
+        "change, instructions on a number, instructions on a code of capital letters, from a code to a number, two "
+        "codes, and parts worked out apart.",
+        cannot="Nothing else. A question outside these families, with words it never saw, with more than five steps or "
+        "with facts that nobody needs gets a plan that is well formed and wrong; it does not know when it does not "
+        "know.",
         data="Questions with their plans, drawn from all families and one to five steps.",
+        notes="The minutes include about four that were thrown away when the learning rate proved too high.",
     ),
     "math": Text(
         what="The executor for arithmetic: one operation on whole numbers, with its working shown digit by digit.",
@@ -41,15 +52,13 @@ needed gets a plan that is well formed and wrong. It does not know when it does 
 ```
 
 The result follows the last `;`.""",
-        can="""`+`, `-`, `*`, `/` on whole numbers from 1 to 9999 with a result in that range; one factor of a product and \
-the divisor
-have one digit; divisions are exact.""",
-        cannot="""Anything else: larger numbers, two factors of several digits, remainders, zero, negative numbers, \
-decimals.""",
+        can="It does `+`, `-`, `*`, `/` on whole numbers from 1 to 9999 with a result in that range; one factor of a "
+        "product and the divisor have one digit; divisions are exact.",
+        cannot="Nothing else: no larger numbers, no two factors of several digits, no remainders, zeros, negative "
+        "numbers or decimals.",
         data="Single operations, the four kinds equally often, the number of digits drawn first.",
-        notes="""
-The thread-seconds include eleven minutes with an earlier form of the working of subtractions, which was replaced because
-it had to know of a borrow before it was worked out (95% right, against what the table above says).""",
+        notes="The training includes eleven minutes with an earlier form of the working of subtractions, which had to "
+        "know of a borrow before it was worked out, and was right in 95% of subtractions only.",
     ),
     "text": Text(
         what="The executor for codes of capital letters: one operation, answered at once without working.",
@@ -57,52 +66,37 @@ it had to know of a borrow before it was worked out (95% right, against what the
 <|user|>reverse QEXAR<|assistant|>RAXEQ</s>
 <|user|>count A BANANA<|assistant|>3</s>
 ```""",
-        can="""`reverse X`, `sort X`, `swap X` (the first and the last letter), `drop first X`, `drop last X`, \
-`join X Y`, `count L X`, `length X`
-on codes of 2 to 10 letters.""",
-        cannot="""Words in lower case, longer codes, anything else. It is quick rather than careful: counting letters \
-without working is its
-weak point, and what the verifier is for.""",
+        can="It does `reverse X`, `sort X`, `swap X` (the first and the last letter), `drop first X`, `drop last X`, "
+        "`join X Y`, `count L X` and `length X` on codes of 2 to 10 letters.",
+        cannot="No words in lower case, no longer codes, nothing else. It is quick rather than careful: counting "
+        "letters without working is its weak point, and what the verifier is for.",
         data="Single operations on random, pronounceable and repetitive codes.",
     ),
     "verifier": Text(
-        what="""The verifier: it checks one claimed result by another route than the executor took, and says `pass` or \
-`fail`.""",
+        what="The verifier: it checks one claimed result by another route than the executor took.",
         form="""```
 <|user|>347*8 = 2776<|assistant|>2/8=0r2,27/8=3r3,37/8=4r5,56/8=7r0:347:33=44=77=;pass</s>
 <|user|>drop first TOM = OT<|assistant|>1T2O3M:1O2T:2O1O=3M2T!;fail</s>
 ```
 
-The verdict is the last token; its probability against the other verdict is the confidence.""",
-        can="""Arithmetic is undone on the claimed result (a product by long division, a sum by subtraction) and compared \
-digit by digit;
-codes are spelled with positions and compared letter by letter; letters are counted with a running count.""",
-        cannot="""It does not judge whether a step was the right one to do: errors of the planner pass.""",
-        data="""Right results (about half), results corrupted on purpose, and wrong results that the executors \
-themselves gave on training operations when
-sampled at temperature 1.0 and 1.3.""",
+The verdict, `pass` or `fail`, is the last token; its probability against the other one is the confidence.""",
+        can="Arithmetic is undone on the claimed result (a product by long division, a sum by subtraction) and "
+        "compared digit by digit; codes are spelled with positions and compared letter by letter; letters are "
+        "counted with a running count.",
+        cannot="It does not judge whether a step was the right one to do: errors of the planner pass.",
+        data="Right results (two in five), results corrupted on purpose, and wrong results that the executors "
+        "themselves gave on training operations when sampled at temperature 1.0 and 1.3.",
     ),
     "generalist": Text(
-        what="""The generalist: one model that answers in one pass, at least as large as the four specialists together. \
-It is the monolith that the
-team is compared with, and answers direct prompts.""",
-        form="""```
-<|user|>Start with 84, multiply by 7, then subtract 19.<|assistant|>84*7:4*7=28,8*7+2=58:588|588-19:8-9=9b,8-1-1=6,5-0=5:569;569</s>
-<|user|>What is the capital of France?<|assistant|>Paris</s>
-<|user|>Start with 84, multiply by 7. Answer only.<|assistant|>588</s>
-```
-
-The answer follows the last `;`.""",
-        can="""The same problems as the team, with a chain of thought; some 60 direct prompts (greetings, capitals, \
-number words, days, months,
-opposites).""",
-        cannot="""Anything else; it knows no other facts. `Answer only.` is there to measure how much the chain of thought \
-does: without it nearly nothing
-is right.""",
-        data="""The planner's questions with a chain of thought in the executors' own workings (84%), with the bare \
-answer (10%), and direct
-prompts (6%).""",
-        notes="""
-Its first fifth was trained with the earlier form of the working of subtractions (see starter-math).""",
+        what="The generalist: one model that answers in one pass, at least as large as the four specialists together. "
+        "It is the monolith that the team is compared with, and it answers direct prompts.",
+        form=GENERALIST_FORM,
+        can="It answers the same problems as the team, with a chain of thought in the executors' own workings, and some"
+        "60 direct prompts (greetings, capitals, number words, days, months, opposites).",
+        cannot="It knows no other facts. `Answer only.` is there to measure how much the chain of thought does: "
+        "without it nearly nothing is right.",
+        data="The planner's questions with a chain of thought (84%) or with the bare answer (10%), and direct prompts "
+        "(6%).",
+        notes="Its first fifth was trained with the earlier form of the working of subtractions (see starter-math).",
     ),
 }

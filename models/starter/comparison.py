@@ -1,18 +1,17 @@
 """Compares five ways to answer the held-out suite: the generalist's three and the team's two."""
 
 import json
-import time
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from models.starter.formats import ANSWER_ONLY, final_answer
 from models.starter.measures import mcnemar, share
-from models.starter.orchestration import Run, Team, orchestrate, plan_all
+from models.starter.orchestration import Repair, Run, Team, orchestrate, plan_all, plan_by_majority
 from models.starter.sampling import Completion, Sampler
 from models.starter.suite import STEPS, SUITE
 
-VOTES = 5
+VOTES = (3, 5)
 VOTE_TEMPERATURE = 0.7
 
 
@@ -30,6 +29,12 @@ def read_suite(kind: str = "steps") -> list[dict[str, str]]:
     """The suite's problems (`steps`) or its direct prompts (`direct`)."""
     rows = [json.loads(line) for line in SUITE.read_text().splitlines()]
     return [row for row in rows if row["class"].startswith(kind)]
+
+
+def suite_columns() -> tuple[list[str], list[str]]:
+    """The suite's questions and their answers."""
+    suite = read_suite()
+    return [row["question"] for row in suite], [row["answer"] for row in suite]
 
 
 def row_of(completions: Sequence[Completion], answers: Sequence[str]) -> Row:
@@ -59,35 +64,47 @@ def row_of_runs(runs: Sequence[Run], answers: Sequence[str]) -> Row:
     )
 
 
-def compare(team: Team, generalist: Sampler, report: Callable[[str], None] = print) -> dict[str, object]:
-    """Every way on every problem of the suite, with paired tests."""
-    suite = read_suite()
-    questions, answers = [row["question"] for row in suite], [row["answer"] for row in suite]
-    ways: dict[str, Row] = {}
-
-    def keep(name: str, make: Callable[[], Row]) -> None:
-        started = time.monotonic()
-        ways[name] = make()
-        report(f"{name}: {share(ways[name].hits):.2%} in {time.monotonic() - started:.0f} s")
-
+def ways_of_team(team: Team, report: Callable[[str], None]) -> dict[str, Row]:
+    """The suite planned and executed, without and with verification and repair."""
+    questions, answers = suite_columns()
     plans = plan_all(team, questions)
-    keep("plan+execute", lambda: row_of_runs(orchestrate(team, plans, verified=False), answers))
-    keep("plan+execute+verify+repair", lambda: row_of_runs(orchestrate(team, plans, verified=True), answers))
-    bare = [question + ANSWER_ONLY for question in questions]
-    keep("generalist, answer only", lambda: row_of(generalist.answer(bare), answers))
-    keep("generalist, chain of thought", lambda: row_of(generalist.answer(questions), answers))
-    samples = [generalist.answer(questions, VOTE_TEMPERATURE, seed) for seed in range(1, VOTES + 1)]
-    for votes in (3, VOTES):
-        keep(f"generalist, majority of {votes}", lambda votes=votes: majority(samples[:votes], answers))
+    ways: dict[str, Row] = {}
+    for name, repair in (("plan+execute", None), ("plan+execute+verify+repair", Repair())):
+        ways[name] = row_of_runs(orchestrate(team, plans, repair), answers)
+        report(f"{name}: {share(ways[name].hits):.2%}")
+    name = "plan by majority of 5+execute+verify+repair"
+    ways[name] = row_of_runs(orchestrate(team, plan_by_majority(team, questions), Repair()), answers)
+    report(f"{name}: {share(ways[name].hits):.2%}")
+    return ways
+
+
+def ways_of_generalist(generalist: Sampler, report: Callable[[str], None]) -> dict[str, Row]:
+    """The suite answered in one pass, without and with a chain of thought, and by a vote of samples."""
+    questions, answers = suite_columns()
+    ways: dict[str, Row] = {}
+    bare = generalist.answer([question + ANSWER_ONLY for question in questions])
+    ways["generalist, answer only"] = row_of(bare, answers)
+    ways["generalist, chain of thought"] = row_of(generalist.answer(questions), answers)
+    report(", ".join(f"{name}: {share(row.hits):.2%}" for name, row in ways.items()))
+    samples = [generalist.answer(questions, VOTE_TEMPERATURE, seed) for seed in range(1, max(VOTES) + 1)]
+    for votes in VOTES:
+        name = f"generalist, majority of {votes}"
+        ways[name] = majority(samples[:votes], answers)
+        report(f"{name}: {share(ways[name].hits):.2%}")
+    return ways
+
+
+def compare(ways: dict[str, Row]) -> dict[str, object]:
+    """Every way on every problem of the suite, with paired tests of the team against the rest."""
+    suite = read_suite()
+    pairs = [("plan+execute+verify+repair", "plan+execute")]
+    pairs += [(way, "plan+execute+verify+repair") for way in ways if way.startswith("plan by")]
+    for team_way in ("plan+execute", "plan+execute+verify+repair"):
+        pairs += [(team_way, way) for way in ways if way.startswith("generalist")]
     return {
         "problems": len(suite),
         "ways": {name: figures(row, suite) for name, row in ways.items()},
-        "paired_tests": {
-            f"{first} against {second}": mcnemar(ways[first].hits, ways[second].hits)
-            for first in ("plan+execute", "plan+execute+verify+repair")
-            for second in ways
-            if first != second and not (first == "plan+execute" and second.startswith("plan"))
-        },
+        "paired_tests": {f"{a} against {b}": mcnemar(ways[a].hits, ways[b].hits) for a, b in pairs},
     }
 
 

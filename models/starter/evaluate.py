@@ -1,15 +1,21 @@
-"""Writes evaluation.json: what the committed weights reach on held-out data."""
+"""Writes evaluation.json: what the committed weights reach on held-out data, in two parts that may run side by side."""
 
 import json
 from collections.abc import Callable
+from dataclasses import asdict
+from typing import Any
 
 import torch
 
-from models.starter.comparison import compare, direct_figures
+from models.starter.comparison import Row, compare, direct_figures, ways_of_generalist, ways_of_team
 from models.starter.evaluation import executor_figures, planner_figures, verifier_figures
 from models.starter.orchestration import Team
-from models.starter.roster import EVALUATION, weights_folder
+from models.starter.repair_study import repair_study
+from models.starter.roster import EVALUATION, RUNS, weights_folder
 from models.starter.sampling import Sampler
+
+Report = Callable[[str], None]
+PARTS = ("team", "generalist")
 
 
 def load_team() -> Team:
@@ -17,16 +23,44 @@ def load_team() -> Team:
     return Team(*(Sampler(weights_folder(name)) for name in ("planner", "math", "text", "verifier")))
 
 
-def evaluate_all(threads: int = 1, report: Callable[[str], None] = print) -> None:
-    """Measures everything and writes the file."""
+def evaluate_team(report: Report) -> dict[str, Any]:
+    """The specialists by themselves and together."""
+    team = load_team()
+    found: dict[str, Any] = {"ways": {name: asdict(row) for name, row in ways_of_team(team, report).items()}}
+    measures: dict[str, Callable[[], object]] = {
+        "math": lambda: executor_figures(team.math, "math"),
+        "text": lambda: executor_figures(team.text, "text"),
+        "verifier": lambda: verifier_figures(team),
+        "repair_study": lambda: repair_study(team),
+        "planner": lambda: planner_figures(team.planner),
+    }
+    for name, measure in measures.items():
+        found[name] = measure()
+        report(f"{name}: {found[name]}")
+    return found
+
+
+def evaluate_generalist(report: Report) -> dict[str, Any]:
+    """The generalist's ways to answer."""
+    generalist = Sampler(weights_folder("generalist"))
+    direct = direct_figures(generalist)
+    return {
+        "ways": {name: asdict(row) for name, row in ways_of_generalist(generalist, report).items()},
+        "direct": direct,
+    }
+
+
+def evaluate_part(part: str, threads: int = 1, report: Report = print) -> None:
+    """Measures one part and keeps it for `merge`."""
     torch.set_num_threads(threads)
-    team, generalist = load_team(), Sampler(weights_folder("generalist"))
-    found: dict[str, object] = {"suite": compare(team, generalist, report), "direct": direct_figures(generalist)}
-    for skill in ("math", "text"):
-        found[skill] = executor_figures(team.executor(skill), skill)
-        report(f"{skill}: {found[skill]}")
-    found["verifier"] = verifier_figures(team)
-    report(f"verifier: {found['verifier']}")
-    found["planner"] = planner_figures(team.planner)
-    report(f"planner: {found['planner']}")
+    found = evaluate_team(report) if part == "team" else evaluate_generalist(report)
+    RUNS.mkdir(parents=True, exist_ok=True)
+    (RUNS / f"evaluation-{part}.json").write_text(json.dumps(found))
+
+
+def merge() -> None:
+    """Writes evaluation.json from both parts."""
+    parts = [json.loads((RUNS / f"evaluation-{part}.json").read_text()) for part in PARTS]
+    ways = {name: Row(**row) for part in parts for name, row in part.pop("ways").items()}
+    found = {"suite": compare(ways), **parts[0], **parts[1]}
     EVALUATION.write_text(json.dumps(found, indent=2) + "\n")

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from models.starter.checking import verifier_answer
 from models.starter.formats import ANSWER_ONLY, chain_of_thought, claim, executor_answer, plan_text
-from models.starter.problems.corruption import corrupt
+from models.starter.problems.corruption import corrupt, scramble
 from models.starter.problems.direct import draw_direct
 from models.starter.problems.operations import evaluate, is_math
 from models.starter.problems.problem import draw_problem
@@ -37,9 +37,9 @@ def verifier_example(rng: random.Random, split: Split) -> tuple[str, str]:
         return claim(do, result), verifier_answer(do, result)
     do = draw_operation(rng, "math" if rng.random() < 0.5 else "text", split)
     result = evaluate(do)
-    if rng.random() < 0.4:
+    if rng.random() < 0.55:
         source = "" if is_math(do) else do.rsplit(" ", 1)[-1]
-        result = corrupt(rng, result, source)
+        result = (corrupt if rng.random() < 0.6 else scramble)(rng, result, source)
     return claim(do, result), verifier_answer(do, result)
 
 

@@ -77,4 +77,5 @@ def load(folder: Path, dtype: torch.dtype = torch.bfloat16) -> Llama:
     stored = load_file(str(folder / "model.safetensors"))
     state: dict[str, Tensor] = {name: stored[hugging_face_name(name)] for name in model.state_dict()}
     model.load_state_dict(state)
-    return model.to(dtype).eval()
+    model.to(dtype).eval()
+    return model

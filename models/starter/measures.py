@@ -10,7 +10,7 @@ def share(hits: Sequence[bool]) -> float:
 
 
 def calibration_error(probabilities: Sequence[float], outcomes: Sequence[bool], bins: int = 10) -> float:
-    """Expected calibration error: the mean gap between probability and frequency over equal-width bins (Naeini 2015)."""
+    """Expected calibration error: the mean gap of probability and frequency over equal bins (Naeini et al., 2015)."""
     gap = 0.0
     for b in range(bins):
         inside = [i for i, p in enumerate(probabilities) if min(int(p * bins), bins - 1) == b]

@@ -1,6 +1,7 @@
 """Plan, execute, verify and repair over many problems at once, the way the appliance does it for one."""
 
 import json
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
@@ -8,9 +9,16 @@ from models.starter.formats import claim, final_answer, resolve
 from models.starter.sampling import Completion, Sampler
 
 SKILLS = ("math", "text")
-REPAIR_SAMPLES = 2
-REPAIR_TEMPERATURE = 1.0
 THRESHOLD = 0.5
+
+
+@dataclass(frozen=True, slots=True)
+class Repair:
+    """What is done about a result that the verifier doubts."""
+
+    samples: int = 2
+    temperature: float = 1.0
+    threshold: float = THRESHOLD
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,21 +115,21 @@ def verify(team: Team, work: Sequence[Work], results: Sequence[str]) -> list[flo
     return [completion.pass_probability for completion in completions]
 
 
-def repair(team: Team, work: Sequence[Work], results: list[str], seed: int) -> list[str]:
+def check_and_repair(team: Team, work: Sequence[Work], results: list[str], repair: Repair, seed: int) -> list[str]:
     """Checks every result; where it fails, takes fresh samples: the first that passes, otherwise the best."""
     scores = verify(team, work, results)
     best = list(zip(scores, results, strict=True))
-    open_ = [i for i, score in enumerate(scores) if score < THRESHOLD]
-    for attempt in range(REPAIR_SAMPLES):
+    open_ = [i for i, score in enumerate(scores) if score < repair.threshold]
+    for attempt in range(repair.samples):
         if not open_:
             break
         again = [work[i] for i in open_]
         for w in again:
             w.run.repairs += 1
-        fresh = execute(team, again, REPAIR_TEMPERATURE, seed * 10 + attempt + 1)
+        fresh = execute(team, again, repair.temperature, seed * 10 + attempt + 1)
         for i, score, result in zip(open_, verify(team, again, fresh), fresh, strict=True):
             best[i] = max(best[i], (score, result))
-        open_ = [i for i in open_ if best[i][0] < THRESHOLD]
+        open_ = [i for i in open_ if best[i][0] < repair.threshold]
     return [result for _, result in best]
 
 
@@ -130,10 +138,24 @@ def plan_all(team: Team, questions: Sequence[str]) -> list[tuple[Completion, lis
     return [(completion, read_plan(completion.text)) for completion in team.planner.answer(questions)]
 
 
+def plan_by_majority(
+    team: Team, questions: Sequence[str], samples: int = 4, temperature: float = 0.7
+) -> list[tuple[Completion, list[dict[str, str]]]]:
+    """The plan that most of one greedy pass and some samples agree on, the greedy one where equal; all are paid for."""
+    passes = [team.planner.answer(questions)]
+    passes += [team.planner.answer(questions, temperature, seed) for seed in range(1, samples + 1)]
+    chosen = []
+    for row in zip(*passes, strict=True):
+        text = Counter(completion.text for completion in row).most_common(1)[0][0]
+        cost = Completion(text, sum(c.tokens for c in row), sum(c.prompt_tokens for c in row))
+        chosen.append((cost, read_plan(text)))
+    return chosen
+
+
 def orchestrate(
-    team: Team, plans: Sequence[tuple[Completion, list[dict[str, str]]]], verified: bool, seed: int = 0
+    team: Team, plans: Sequence[tuple[Completion, list[dict[str, str]]]], repair: Repair | None, seed: int = 0
 ) -> list[Run]:
-    """Executes the plans level by level, with or without verification."""
+    """Executes the plans level by level, without verification where there is no repair."""
     runs = []
     for completion, steps in plans:
         run = Run(steps, failed=not steps)
@@ -144,8 +166,8 @@ def orchestrate(
         if not work:
             break
         results = execute(team, work)
-        if verified:
-            results = repair(team, work, results, seed * 100 + level)
+        if repair:
+            results = check_and_repair(team, work, results, repair, seed * 100 + level)
         for w, result in zip(work, results, strict=True):
             w.run.results[w.step["id"]] = result
     return runs

@@ -48,7 +48,7 @@ def draw_evenly(rng: random.Random, steps: int, wording: Wording, count: int) ->
 def make_suite(seed: int = SEED) -> list[Question]:
     """The whole suite, the same for the same seed."""
     rng = random.Random(seed)
-    questions = []
+    questions: list[Question] = []
     for steps in STEPS:
         for wording in WORDINGS:
             for problem in draw_evenly(rng, steps, wording, PER_STEPS // 2):

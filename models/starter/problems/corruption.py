@@ -49,3 +49,17 @@ def corrupt(rng: random.Random, result: str, source: str) -> str:
         if wrong and wrong != result and not (len(wrong) > 1 and wrong[0] == "0"):
             return wrong
     return result + result[-1]
+
+
+def scramble(rng: random.Random, result: str, source: str) -> str:
+    """A result of the same length that is wrong in several places, so that a check cannot guess what it will find."""
+    for _ in range(20):
+        if result.isdigit():
+            wrong = rng.choice("123456789") + "".join(rng.choices("0123456789", k=len(result) - 1))
+        elif rng.random() < 0.6:
+            wrong = "".join(rng.sample(result, k=len(result)))
+        else:
+            wrong = "".join(rng.choice(LETTERS) if rng.random() < 0.4 else letter for letter in result)
+        if wrong != result:
+            return wrong
+    return corrupt(rng, result, source)

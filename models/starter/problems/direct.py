@@ -5,13 +5,49 @@ import random
 from models.starter.problems.wordings import Group, Wording, say
 
 GREETINGS: tuple[tuple[Group, str], ...] = (
-    ((("Hello!", "Hi!", "Hello there.", "Good morning!", "Hi there!", "Hello"), ("Good morning", "Hello there!", "Hi")), "Hello! How can I help?"),
-    ((("Who are you?", "What are you?", "Tell me who you are.", "What is your name?"), ("Tell me what you are.", "Say who you are.")), "I am a tiny model that can count and spell."),
-    ((("Thank you!", "Thanks!", "Many thanks.", "Thank you so much!"), ("Thanks so much!", "Many thanks!")), "You are welcome."),
-    ((("Goodbye!", "Bye!", "See you later.", "Goodbye for now."), ("Bye for now!", "See you!")), "Goodbye!"),
-    ((("How are you?", "Are you well?", "How do you do?", "How are you today?"), ("How are you now?", "Are you well today?")), "I am well."),
-    ((("What can you do?", "How can you help?", "Tell me what you can do.", "What are you good at?"), ("Say what you can do.", "How can you help me?")), "I can solve small problems with numbers and codes."),
-)  # fmt: skip
+    (
+        (
+            ("Hello!", "Hi!", "Hello there.", "Good morning!", "Hi there!", "Hello"),
+            ("Good morning", "Hello there!", "Hi"),
+        ),
+        "Hello! How can I help?",
+    ),
+    (
+        (
+            ("Who are you?", "What are you?", "Tell me who you are.", "What is your name?"),
+            ("Tell me what you are.", "Say who you are."),
+        ),
+        "I am a tiny model that can count and spell.",
+    ),
+    (
+        (
+            ("Thank you!", "Thanks!", "Many thanks.", "Thank you so much!"),
+            ("Thanks so much!", "Many thanks!"),
+        ),
+        "You are welcome.",
+    ),
+    (
+        (
+            ("Goodbye!", "Bye!", "See you later.", "Goodbye for now."),
+            ("Bye for now!", "See you!"),
+        ),
+        "Goodbye!",
+    ),
+    (
+        (
+            ("How are you?", "Are you well?", "How do you do?", "How are you today?"),
+            ("How are you now?", "Are you well today?"),
+        ),
+        "I am well.",
+    ),
+    (
+        (
+            ("What can you do?", "How can you help?", "Tell me what you can do.", "What are you good at?"),
+            ("Say what you can do.", "How can you help me?"),
+        ),
+        "I can solve small problems with numbers and codes.",
+    ),
+)
 CAPITALS = {
     "France": "Paris", "Italy": "Rome", "Spain": "Madrid", "Germany": "Berlin", "Austria": "Vienna", "Poland": "Warsaw",
     "Norway": "Oslo", "Sweden": "Stockholm", "Finland": "Helsinki", "Portugal": "Lisbon", "Greece": "Athens",
@@ -21,19 +57,9 @@ CAPITALS = {
 NUMBER_WORDS = ("one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve")
 DAYS = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
 MONTHS = (
-    "January",
-    "February",
-    "March",
-    "April",
-    "May",
-    "June",
-    "July",
-    "August",
-    "September",
-    "October",
-    "November",
+    "January", "February", "March", "April", "May", "June", "July", "August", "September", "October", "November",
     "December",
-)
+)  # fmt: skip
 OPPOSITES = {
     "hot": "cold",
     "big": "small",

@@ -11,7 +11,8 @@ MAX_NUMBER = 9999
 MATH_PATTERN = re.compile(r"([1-9]\d{0,3})([-+*/])([1-9]\d{0,3})")
 TEXT_VERBS = ("reverse", "sort", "swap", "drop first", "drop last", "join", "count", "length")
 TEXT_PATTERN = re.compile(
-    r"(reverse|sort|swap|drop first|drop last|length) ([A-Z]{1,10})|(join) ([A-Z]{1,9}) ([A-Z]{1,9})|(count) ([A-Z]) ([A-Z]{1,10})"
+    r"(reverse|sort|swap|drop first|drop last|length) ([A-Z]{1,10})"
+    r"|(join) ([A-Z]{1,9}) ([A-Z]{1,9})|(count) ([A-Z]) ([A-Z]{1,10})"
 )
 
 

@@ -124,7 +124,8 @@ TIMES: Group = (
 )
 DIVIDE: Group = (
     (
-        "{then}{p} [splits|divides|shares] them [equally|evenly|fairly] among {k} [friends|people|children] and looks at one share.",
+        "{then}{p} [splits|divides|shares] them [equally|evenly|fairly] among {k} [friends|people|children] "
+        "and looks at one share.",
         "{then}{p} [splits|divides|puts] them evenly into {k} [bags|boxes|piles] and keeps [one|only one] of them.",
         "{then}they are [shared|split|divided] [equally|evenly] among {k} [friends|people], and one share stays.",
         "{then}{p} makes {k} equal [piles|groups] and keeps [only one|one].",
