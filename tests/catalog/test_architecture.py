@@ -9,9 +9,11 @@ import pytest
 
 from appliance.catalog.architecture import FAMILIES, geometry_from_config
 from appliance.catalog.loader import load_catalog
+from appliance.catalog.manifest import refresh
 from appliance.domain.geometry import Attention, Experts, FeedForward, LatentAttention, Recurrent
 from appliance.domain.model import Model
 from appliance.errors import CatalogError
+from tests.catalog.tiny_model import write_tiny
 
 CATALOG = Path(__file__).resolve().parents[2] / "models" / "catalog"
 REAL = {name: model for name, model in load_catalog(CATALOG).items() if model.geometry is not None}
@@ -62,6 +64,17 @@ def test_each_manifest_says_where_its_facts_come_from(name: str) -> None:
     assert pinned or model.revision == "unpinned"
     assert model.geometry is not None
     assert model.geometry.context_tokens == model.context_tokens
+
+
+def test_approving_the_files_of_a_hub_model_keeps_its_pinned_revision(tmp_path: Path) -> None:
+    manifest = tmp_path / "qwen3-8b.yaml"
+    manifest.write_text((CATALOG / manifest.name).read_text(encoding="utf-8"), encoding="utf-8")
+    write_tiny(tmp_path / "store" / "qwen3-8b")
+    for _ in range(2):
+        model = refresh(manifest, tmp_path / "store" / "qwen3-8b")
+        assert model.revision == REAL["qwen3-8b"].revision
+        assert model.parameters == REAL["qwen3-8b"].parameters
+        assert [file.path for file in model.files] == ["config.json", "model.safetensors", "tokenizer.json"]
 
 
 def test_an_unknown_architecture_is_refused_with_the_known_ones() -> None:
