@@ -11,7 +11,6 @@ from __future__ import annotations
 import hashlib
 import sys
 from pathlib import Path
-from typing import Any
 
 import yaml
 
@@ -47,17 +46,15 @@ def refresh(manifest: Path, directory: Path) -> Model:
     if not weights:
         raise CatalogError(f"{directory}: there is no safetensors file in it; train or copy the model first")
     facts = read_config(directory)
+    lower = {
+        "revision": revision_of(files),
+        "architecture": facts.architecture,
+        "parameters": sum(tensor.elements for path in weights for tensor in read_tensors(path).values()),
+        "dtype": facts.dtype,
+        "context_tokens": facts.context_tokens,
+        "files": [{"path": f.path, "size_bytes": f.size_bytes, "sha256": f.sha256} for f in files],
+    }
     upper = manifest.read_text(encoding="utf-8").partition(MARKER)[0]
-    lower: dict[str, Any] = {}
-    if "revision" not in (yaml.safe_load(upper) or {}):
-        lower = {
-            "revision": revision_of(files),
-            "architecture": facts.architecture,
-            "parameters": sum(tensor.elements for path in weights for tensor in read_tensors(path).values()),
-            "dtype": facts.dtype,
-            "context_tokens": facts.context_tokens,
-        }
-    lower["files"] = [{"path": f.path, "size_bytes": f.size_bytes, "sha256": f.sha256} for f in files]
     said = yaml.safe_load(upper) or {}
     lower = {key: value for key, value in lower.items() if key not in said}
     manifest.write_text(upper + MARKER + yaml.safe_dump(lower, sort_keys=False, width=120), encoding="utf-8")
