@@ -46,7 +46,7 @@ def weight_format(quantization: str | None, architecture: str, dtype_bytes: floa
 
     Sources, all of vLLM's quantisation layers: fp8 is one byte and a scale per channel or 128×128 block (below 0.1%);
     4-bit integers are half a byte with a 16-bit scale and a 4-bit zero per 128; MXFP4 half a byte with an 8-bit scale
-    per 32; NVFP4 half a byte with an 8-bit scale per 16. MXFP4's Marlin kernel pads the hidden size to 256 and a
+    per 32; bitsandbytes' NF4 half a byte with a 32-bit scale per 64; NVFP4 half a byte with an 8-bit scale per 16. MXFP4's Marlin kernel pads the hidden size to 256 and a
     rank's intermediate size to 128 (quantization/mxfp4.py). Llama 4 and gpt-oss quantise their routed experts only
     (`ignore` and `modules_to_not_convert` of their published configuration). Quantised latent attention keeps a
     second copy of kv_b in the plain format for decoding (attention/layers/mla: process_weights_after_loading).
@@ -61,9 +61,11 @@ def weight_format(quantization: str | None, architecture: str, dtype_bytes: floa
     if "fp8" in name or "int8" in name or "w8a8" in name:
         linear = dtype_bytes if architecture.startswith("Llama4") else 1 + 1 / 4096
         return WeightFormat("fp8", dtype_bytes, linear, 1 + 1 / 4096, latent_copy=True)
+    if "bitsandbytes" in name or "bnb" in name:
+        return WeightFormat("nf4", dtype_bytes, 0.5 + 4 / 64, 0.5 + 4 / 64, latent_copy=True)
     if any(key in name for key in ("awq", "gptq", "int4", "w4a16")):
         return WeightFormat("int4", dtype_bytes, 0.5 + 2.5 / 128, 0.5 + 2.5 / 128, latent_copy=True)
-    raise ValueError(f"unknown quantization {quantization!r}: know none, fp8, int8, awq, gptq, int4, mxfp4, nvfp4")
+    raise ValueError(f"unknown quantization {quantization!r}: know none, fp8, int8, awq, gptq, int4, bitsandbytes, mxfp4, nvfp4")
 
 
 def weight_bytes(geometry: Geometry, numbers: WeightFormat, tensor_parallel_size: int, expert_ranks: int = 0) -> int:
