@@ -187,6 +187,14 @@ def report(console: Console, rows: Sequence[Row], label: str) -> dict[str, float
     return figures
 
 
+def _label_of_others(cases: Sequence[Case]) -> str:
+    """Says so where some of the cases are those that the constants were fitted to."""
+    fitted = {case.case_id for case in load_cases(DEFAULT_CASES)} & {case.case_id for case in cases}
+    if fitted:
+        return f"shipped constants, fitted to {len(fitted)} of these {len(cases)} cases"
+    return "shipped constants, cases not fitted to"
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Print the tables; 2 for a bad file."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -203,7 +211,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     console = Console(width=150, highlight=False)
     rows = foretell_all(cases, by_model if shipped else None)
     console.print(table_of(rows))
-    label = "one model left out of each fit" if shipped else "shipped constants, cases not fitted to"
+    label = "one model left out of each fit" if shipped else _label_of_others(cases)
     figures = {label: report(console, rows, label)}
     if shipped:
         strict, in_sample = "one publisher left out of each fit", "in-sample (all cases fitted)"

@@ -45,11 +45,12 @@ def weight_format(quantization: str | None, architecture: str, dtype_bytes: floa
     """The format that a checkpoint's `quantization` names; raises ValueError for an unknown one.
 
     Sources, all of vLLM's quantisation layers: fp8 is one byte and a scale per channel or 128×128 block (below 0.1%);
-    4-bit integers are half a byte with a 16-bit scale and a 4-bit zero per 128; MXFP4 half a byte with an 8-bit scale
-    per 32; bitsandbytes' NF4 half a byte with a 32-bit scale per 64; NVFP4 half a byte with an 8-bit scale per 16. MXFP4's Marlin kernel pads the hidden size to 256 and a
-    rank's intermediate size to 128 (quantization/mxfp4.py). Llama 4 and gpt-oss quantise their routed experts only
-    (`ignore` and `modules_to_not_convert` of their published configuration). Quantised latent attention keeps a
-    second copy of kv_b in the plain format for decoding (attention/layers/mla: process_weights_after_loading).
+    4-bit integers are half a byte with a 16-bit scale and a 4-bit zero per 128; bitsandbytes' NF4 half a byte with a
+    32-bit scale per 64; MXFP4 half a byte with an 8-bit scale per 32; NVFP4 half a byte with an 8-bit scale per 16.
+    MXFP4's Marlin kernel pads the hidden size to 256 and a rank's intermediate size to 128 (quantization/mxfp4.py).
+    Llama 4 and gpt-oss quantise their routed experts only (`ignore` and `modules_to_not_convert` of their published
+    configuration). Quantised latent attention keeps a second copy of kv_b in the plain format for decoding
+    (attention/layers/mla: process_weights_after_loading).
     """
     name = (quantization or "").lower().replace("_", "-")
     if not name or name in {"none", "bfloat16", "float16"}:
@@ -65,7 +66,9 @@ def weight_format(quantization: str | None, architecture: str, dtype_bytes: floa
         return WeightFormat("nf4", dtype_bytes, 0.5 + 4 / 64, 0.5 + 4 / 64, latent_copy=True)
     if any(key in name for key in ("awq", "gptq", "int4", "w4a16")):
         return WeightFormat("int4", dtype_bytes, 0.5 + 2.5 / 128, 0.5 + 2.5 / 128, latent_copy=True)
-    raise ValueError(f"unknown quantization {quantization!r}: know none, fp8, int8, awq, gptq, int4, bitsandbytes, mxfp4, nvfp4")
+    raise ValueError(
+        f"unknown quantization {quantization!r}: know none, fp8, int8, awq, gptq, int4, bitsandbytes, mxfp4, nvfp4"
+    )
 
 
 def weight_bytes(geometry: Geometry, numbers: WeightFormat, tensor_parallel_size: int, expert_ranks: int = 0) -> int:

@@ -82,7 +82,7 @@ def test_a_file_of_ones_own_is_foretold_with_the_shipped_constants(
     own, record = tmp_path / "own.yaml", tmp_path / "record.json"
     own.write_text(yaml.safe_dump({"cases": document["cases"][:6]}), encoding="utf-8")
     assert memory_accuracy.main(["--cases", str(own), "--record", str(record)]) == 0
-    assert "shipped constants" in capsys.readouterr().out
+    assert "fitted to 6 of these 6 cases" in capsys.readouterr().out
     assert "machine" in record.read_text(encoding="utf-8")
 
 
