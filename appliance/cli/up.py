@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import json
+import shutil
 import signal
+import sys
 from collections.abc import Coroutine
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -19,6 +23,7 @@ from appliance.config import Settings
 from appliance.telemetry import logs
 
 _TERMINATED = 128 + signal.SIGTERM
+_QUESTION = "Start with 12, multiply by 7, then subtract 5."
 
 
 def up(
@@ -90,13 +95,21 @@ async def _stopped(appliance: Appliance, signals: asyncio.Queue[signal.Signals])
 def _hint(settings: Settings) -> str:
     """How to ask, from the same directory."""
     config = "" if settings.source == str(DEFAULT_CONFIG) else f" --config {settings.source}"
-    return f"appliance ask --trace{config} 'What is 12 * 7 - 5?'"
+    return f"{_command()} ask --trace{config} '{_QUESTION}'"
+
+
+def _command() -> str:
+    """This program as it can be typed from here: its name where it is on the path, else where it lies."""
+    script = Path(sys.prefix) / "bin" / "appliance"
+    if shutil.which("appliance") is not None or not script.exists():
+        return "appliance"
+    return str(script.relative_to(Path.cwd()) if script.is_relative_to(Path.cwd()) else script)
 
 
 def _announce(console: Console, appliance: Appliance, hint: str) -> None:
     """Where it listens and how to try it."""
     key = "" if appliance.api_key_file is None else f' -H "Authorization: Bearer $(head -1 {appliance.api_key_file})"'
-    body = '{"model": "auto", "messages": [{"role": "user", "content": "What is 12 * 7 - 5?"}]}'
+    body = json.dumps({"model": "auto", "messages": [{"role": "user", "content": _QUESTION}]})
     lines = [
         f"ready at {appliance.url}/v1   (Ctrl-C stops everything)",
         "" if appliance.api_key_file is None else f"API key in {appliance.api_key_file}",
