@@ -17,6 +17,7 @@ import pytest
 
 from benchmarks.starter.appliance_process import RunningAppliance, running_appliance
 from benchmarks.starter.suite import Problem, load
+from tests.e2e.readme_blocks import blocks
 
 ROOT = Path(__file__).parents[2]
 CONFIG = ROOT / "config" / "starter.yaml"
@@ -134,6 +135,24 @@ def test_too_long_prompt_unknown_model_and_no_key_are_refused_clearly(
         ask(stranger, "hello")
 
 
+def test_what_the_readme_shows_works(appliance: RunningAppliance) -> None:
+    data_dir = os.environ["APPLIANCE_DATA_DIR"]
+
+    def here(block: str) -> str:
+        return block.replace("http://127.0.0.1:8000", appliance.url).replace("var/starter", data_dir)
+
+    shells = [here(block) for block in blocks("Call it", "sh")]
+    scripts = [here(block) for block in blocks("Call it", "python")]
+    assert len(shells) == 2
+    assert len(scripts) == 1
+    curl = shell(["bash", "-euo", "pipefail", "-c", shells[0]])
+    assert json.loads(curl)["choices"][0]["message"]["content"] == "569"
+    assert shell([sys.executable, "-c", scripts[0]]).split() == ["AXEQ", "AXEQ"]
+    told = shell(["bash", "-euo", "pipefail", "-c", shells[1]])
+    assert "plan_execute_verify" in told
+    assert "5 of 5 engines ready" in told
+
+
 @pytest.mark.usefixtures("appliance")
 def test_command_line_shows_answer_tree_and_engines() -> None:
     problem = orchestrated()[0]
@@ -146,7 +165,10 @@ def test_command_line_shows_answer_tree_and_engines() -> None:
 
 def run(*arguments: str) -> str:
     """The command line, which finds the appliance through its data directory."""
-    command = [sys.executable, "-m", "appliance", *arguments]
+    return shell([sys.executable, "-m", "appliance", *arguments])
+
+
+def shell(command: list[str]) -> str:
     environment = {**os.environ, "COLUMNS": "200"}
     done = subprocess.run(command, capture_output=True, text=True, env=environment, timeout=120, cwd=ROOT)
     assert done.returncode == 0, done.stderr
