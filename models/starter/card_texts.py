@@ -42,7 +42,9 @@ TEXTS = {
         "with facts that nobody needs gets a plan that is well formed and wrong; it does not know when it does not "
         "know.",
         data="Questions with their plans, drawn from all families and one to five steps.",
-        notes="The minutes include about four that were thrown away when the learning rate proved too high.",
+        notes="The minutes include about four that were thrown away when the learning rate proved too high. After two "
+        "thirds of the time, hard families got more weight, and events got more training wordings: the held-out "
+        "wordings stayed as they were.",
     ),
     "math": Text(
         what="The executor for arithmetic: one operation on whole numbers, with its working shown digit by digit.",
@@ -76,7 +78,7 @@ The result follows the last `;`.""",
         what="The verifier: it checks one claimed result by another route than the executor took.",
         form="""```
 <|user|>347*8 = 2776<|assistant|>2/8=0r2,27/8=3r3,37/8=4r5,56/8=7r0:347:33=44=77=;pass</s>
-<|user|>drop first TOM = OT<|assistant|>1T2O3M:1O2T:2O1O=3M2T!;fail</s>
+<|user|>drop first TOM = OT<|assistant|>1T2O3M:1O2T:2O1OO=3M2TM!;fail</s>
 ```
 
 The verdict, `pass` or `fail`, is the last token; its probability against the other one is the confidence.""",
@@ -84,8 +86,11 @@ The verdict, `pass` or `fail`, is the last token; its probability against the ot
         "compared digit by digit; codes are spelled with positions and compared letter by letter; letters are "
         "counted with a running count.",
         cannot="It does not judge whether a step was the right one to do: errors of the planner pass.",
-        data="Right results (two in five), results corrupted on purpose, and wrong results that the executors "
-        "themselves gave on training operations when sampled at temperature 1.0 and 1.3.",
+        data="Right results (two in five), results corrupted on purpose, wrong results that the executors themselves "
+        "gave on training operations when sampled at temperature 1.0 and 1.3, and some practice in comparing two codes "
+        "letter by letter.",
+        notes="The training includes half an hour in which letters stood apart from the letters they were compared with, "
+        "and equality was not learnt; standing side by side, with the comparing practice, it was learnt in minutes.",
     ),
     "generalist": Text(
         what="The generalist: one model that answers in one pass, at least as large as the four specialists together. "
@@ -97,6 +102,7 @@ The verdict, `pass` or `fail`, is the last token; its probability against the ot
         "without it nearly nothing is right.",
         data="The planner's questions with a chain of thought (84%) or with the bare answer (10%), and direct prompts "
         "(6%).",
-        notes="Its first fifth was trained with the earlier form of the working of subtractions (see starter-math).",
+        notes="Its first fifth was trained with the earlier form of the working of subtractions (see starter-math); it got "
+        "the same families, weights and wordings as the planner.",
     ),
 }

@@ -8,9 +8,14 @@ from models.starter.problems.operations import evaluate_text, is_math, parse_mat
 PASS, FAIL = "pass", "fail"
 
 
+def pair(x: str, y: str) -> str:
+    """`33=` or `45!`: two characters and whether they are equal."""
+    return f"{x}{y}{'=' if x == y else '!'}"
+
+
 def pairs(left: str, right: str) -> str:
-    """`33=45!`: two strings side by side, each pair marked as equal or not."""
-    return "".join(f"{x}{y}{'=' if x == y else '!'}" for x, y in zip(left, right, strict=True))
+    """`33=45!`: two strings side by side."""
+    return "".join(map(pair, left, right))
 
 
 def compare(left: str, right: str) -> str:
@@ -69,16 +74,20 @@ def sort_check(code: str, result: str) -> str:
 
 
 def running_count(letter: str, code: str) -> str:
-    """`Q0E0A1`: the letters of a code with the count so far."""
+    """`QA0EA0AA1`: the letters of a code, each beside the letter that is counted, with the count so far."""
     out, count = "", 0
     for x in code:
         count += x == letter
-        out += f"{x}{count}"
+        out += f"{x}{letter}{count}"
     return out
 
 
 def text_check(do: str, result: str) -> str:
-    """Spells both sides with positions and compares letter by letter; counts again for numbers."""
+    """Spells both sides with positions and compares letter by letter; counts again for numbers.
+
+    In `2O1TO!` the source has O at 2, the result T at 1; the O comes again beside the T, where a small model sees at
+    once whether they are equal.
+    """
     verb, first, second = parse_text(do)
     if verb in ("length", "count"):
         working = spelled(first) if verb == "length" else running_count(first, second)
@@ -91,8 +100,7 @@ def text_check(do: str, result: str) -> str:
     if verb == "sort":
         return spelling + sort_check(source, result)
     return spelling + "".join(
-        f"{i}{source[i - 1]}{j}{result[j - 1]}{'=' if source[i - 1] == result[j - 1] else '!'}"
-        for i, j in positions_after(verb, len(source))
+        f"{i}{source[i - 1]}{j}{pair(result[j - 1], source[i - 1])}" for i, j in positions_after(verb, len(source))
     )
 
 

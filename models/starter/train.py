@@ -1,6 +1,7 @@
 """Trains one model of the roster, or takes its training up where it stopped, and exports it."""
 
 import shutil
+import signal
 from collections.abc import Callable
 
 import torch
@@ -12,6 +13,7 @@ from models.starter.tokenizer import save_tokenizer, train_tokenizer
 from models.starter.training import CHECKPOINT, LOG, Trainer
 
 MAX_TOKENS = 1024
+STOPPED = 130
 
 
 def say(line: str) -> None:
@@ -34,7 +36,13 @@ def train(name: str, threads: int | None = None, report: Callable[[str], None] =
     if trainer.resume():
         report(f"{name}: going on at {trainer.fraction:.0%}")
     if trainer.fraction < 1:
-        trainer.run(TOKENIZER, report)
+        signal.signal(signal.SIGTERM, signal.default_int_handler)
+        try:
+            trainer.run(TOKENIZER, report)
+        except KeyboardInterrupt:
+            trainer.save()
+            report(f"{name}: stopped at {trainer.fraction:.0%}; the next run goes on from there")
+            raise SystemExit(STOPPED) from None
     export_checkpoint(name)
 
 

@@ -35,14 +35,14 @@ class Family:
 
 
 FAMILIES = {
-    "events": Family(event_chain, (1, 2, 3, 4, 5), 1.2),
-    "people": Family(people, (1, 2, 3, 4, 5), 1.4),
-    "prices": Family(price_list, (1, 2, 3, 4, 5), 1.5),
-    "instructions": Family(number_instructions, (1, 2, 3, 4, 5), 0.8),
-    "chains": Family(code_chain, (1, 2, 3, 4, 5), 0.9),
-    "mixed": Family(code_to_number, (2, 3, 4, 5), 0.9),
-    "codes": Family(codes, (2, 3, 4, 5), 1.0),
-    "parallel": Family(parallel, (2, 3, 4, 5), 1.3),
+    "events": Family(event_chain, (1, 2, 3, 4, 5), 1.5),
+    "people": Family(people, (1, 2, 3, 4, 5), 2.6),
+    "prices": Family(price_list, (1, 2, 3, 4, 5), 1.9),
+    "instructions": Family(number_instructions, (1, 2, 3, 4, 5), 0.7),
+    "chains": Family(code_chain, (1, 2, 3, 4, 5), 0.8),
+    "mixed": Family(code_to_number, (2, 3, 4, 5), 0.6),
+    "codes": Family(codes, (2, 3, 4, 5), 0.7),
+    "parallel": Family(parallel, (2, 3, 4, 5), 1.5),
 }
 
 

@@ -4,6 +4,12 @@ from models.starter.problems.wordings import Group
 
 OPEN_PLAIN: Group = (
     (
+        "{N} takes {n} {items} home.",
+        "{N} picks up {n} {items}.",
+        "In a [box|bag] {N} has {n} {items}.",
+        "At home {N} has {n} {items} on the [shelf|table].",
+        "{N} receives {n} {items} from a friend.",
+        "{N} begins the game with {n} {items}.",
         "{N} has {n} {items}.",
         "{N} [starts|begins] with {n} {items}.",
         "There are {n} {items} in {N}'s [bag|box|basket].",
@@ -29,6 +35,10 @@ OPEN_PLAIN: Group = (
 )
 OPEN_BOXES: Group = (
     (
+        "There are {a} {boxes} in {N}'s bag, and each holds {b} {items}.",
+        "{N} gets {a} {boxes}. Each one holds {b} {items}.",
+        "{N} finds {a} {items} on each of {b} days.",
+        "{N} has {a} {boxes}, and in each {box} are {b} {items}.",
         "{N} has {a} {boxes} with {b} {items} each.",
         "{N} [buys|owns|gets|finds] {a} {boxes} of {b} {items} each.",
         "There are {a} {boxes} with {b} {items} in each.",
@@ -52,6 +62,10 @@ OPEN_BOXES: Group = (
 )
 GAIN: Group = (
     (
+        "{then}{n} more are given to {o} by {M}.",
+        "{then}{p} picks up {n}.",
+        "{then}{M} sends {n} to {o}.",
+        "{then}{p} gets {n} {items} from a friend.",
         "{then}{p} [buys|gets|finds|receives|collects|wins|earns] {n} more.",
         "{then}{p} [buys|gets|finds|receives|picks up] {n} more {items}.",
         "{then}{M} gives {o} {n} [more|{items}|more {items}].",
@@ -78,6 +92,10 @@ GAIN: Group = (
 )
 LOSS: Group = (
     (
+        "{then}{n} of them are thrown away.",
+        "{then}{p} leaves {n} to {M}.",
+        "{then}{p} lends {n} to {M}.",
+        "{then}{n} of the {items} are sold to {M}.",
         "{then}{p} [gives away|loses|sells|drops|breaks|uses up|throws away] {n}.",
         "{then}{p} [gives away|loses|sells|uses] {n} of them.",
         "{then}{p} [gives|sends|sells|lends] {n} [{items}|of them] to {M}.",
@@ -103,6 +121,10 @@ LOSS: Group = (
 )
 TIMES: Group = (
     (
+        "{then}for each one {p} gets {k} {items}.",
+        "{then}a friend swaps each of them for {k}.",
+        "{then}each of the {items} turns into {k}.",
+        "{then}the number becomes {k} times as large.",
         "{then}the number [grows|rises|goes up] to {k} times as many.",
         "{then}{p} has {k} times as many.",
         "{then}there are {k} times as many {items}.",
@@ -124,6 +146,10 @@ TIMES: Group = (
 )
 DIVIDE: Group = (
     (
+        "{then}{p} puts them into {k} equal piles and keeps one.",
+        "{then}{k} friends split them evenly, and {p} keeps one share.",
+        "{then}they are put into {k} equal piles, and {p} keeps one.",
+        "{then}{p} gets one new one for every {k} of them.",
         "{then}{p} [splits|divides|shares] them [equally|evenly|fairly] among {k} [friends|people|children] "
         "and looks at one share.",
         "{then}{p} [splits|divides|puts] them evenly into {k} [bags|boxes|piles] and keeps [one|only one] of them.",
