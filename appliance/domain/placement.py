@@ -41,3 +41,100 @@ class Unplaceable:
     def __str__(self) -> str:
         """All reasons in one line."""
         return "; ".join(self.reasons)
+
+
+@dataclass(frozen=True, slots=True)
+class PlannedEngine:
+    """One engine of a plan; bytes are per GPU.
+
+    `booked_bytes` is all that it may take of each of its GPUs, made of `weights_bytes`, `kv_cache_memory_bytes` and
+    the rest. `requests_per_s` is an estimate: whole requests that it keeps up with in its `share` of the GPUs' time.
+    `turn_group` is empty where it is awake all the time.
+    """
+
+    engine_id: str
+    model_id: str
+    node: str
+    gpu_ids: tuple[str, ...]
+    tensor_parallel_size: int
+    kv_cache_memory_bytes: int
+    max_model_len: int
+    max_num_seqs: int
+    max_num_batched_tokens: int
+    gpu_memory_utilization: float
+    booked_bytes: int
+    weights_bytes: int
+    kv_tokens: int
+    requests_per_s: float
+    share: float
+    roles: tuple[str, ...] = ()
+    turn_group: str = ""
+    asleep_bytes: int = 0
+
+    @property
+    def place(self) -> tuple[str, str, tuple[str, ...]]:
+        """What stays the same while it is not moved."""
+        return self.model_id, self.node, self.gpu_ids
+
+
+@dataclass(frozen=True, slots=True)
+class PlannedGpu:
+    """One GPU under a plan: its memory, what others hold of it, and what is kept free."""
+
+    node: str
+    gpu_id: str
+    name: str
+    total_bytes: int
+    used_bytes: int
+    reserve_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class Pack:
+    """The engines of one node: one supervisor, one pod."""
+
+    node: str
+    gpu_ids: tuple[str, ...]
+    engine_ids: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class TurnGroup:
+    """Engines that share GPUs by sleep and wake: one of them is awake at a time."""
+
+    name: str
+    node: str
+    gpu_ids: tuple[str, ...]
+    engine_ids: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class PlacementPlan:
+    """Where each engine goes, what that yields, and why.
+
+    `requests_per_s` (None: no demand was given) and `bound_per_s`, which no placement exceeds, are estimates of whole
+    requests. `bottleneck` is the model that bounds them. `roles` gives the models of each role in the order in which
+    they should be asked.
+    """
+
+    engines: tuple[PlannedEngine, ...]
+    gpus: tuple[PlannedGpu, ...]
+    packs: tuple[Pack, ...]
+    turns: tuple[TurnGroup, ...]
+    roles: tuple[tuple[str, tuple[str, ...]], ...]
+    requests_per_s: float | None
+    bound_per_s: float | None
+    wanted_per_s: float | None
+    bottleneck: str
+    status: str
+    reasons: tuple[str, ...]
+
+    def on_gpu(self, node: str, gpu_id: str) -> tuple[PlannedEngine, ...]:
+        """The engines that take part of one GPU."""
+        return tuple(engine for engine in self.engines if engine.node == node and gpu_id in engine.gpu_ids)
+
+    def taken_bytes(self, node: str, gpu_id: str) -> int:
+        """What the engines take of one GPU at most: of those that take turns the largest, and what the others leave."""
+        here = self.on_gpu(node, gpu_id)
+        steady = sum(engine.asleep_bytes if engine.turn_group else engine.booked_bytes for engine in here)
+        return steady + max((e.booked_bytes - e.asleep_bytes for e in here if e.turn_group), default=0)

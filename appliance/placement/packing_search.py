@@ -1,0 +1,212 @@
+"""Solves the packing, one objective after the other: rate, KV headroom, fewest devices, fewest moves.
+
+Few devices are solved at once. Many are solved window by window: some islands are open, the engines on the others stay
+where they are, and only their part of the time may change.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+
+from ortools.sat.python import cp_model
+
+from appliance.placement.greedy import greedy
+from appliance.placement.integers import SHARES, Scale, scale_for, solver_of
+from appliance.placement.packing import Packed, Packing, Put
+from appliance.placement.packing_model import (
+    Variables,
+    build,
+    headroom_variable,
+    kept_engines,
+    rate_variable,
+    used_devices,
+)
+from appliance.placement.rate_bound import rate_bound
+
+
+@dataclass(frozen=True, slots=True)
+class Effort:
+    """CP-SAT's deterministic time for each solve, how many devices are open at once, and the gap that is good enough.
+
+    With more than `open_devices` devices, up to `rounds` windows are tried.
+    """
+
+    rate: float = 2.0
+    window: float = 0.4
+    later: float = 0.2
+    bound: float = 0.5
+    gap: float = 0.03
+    open_devices: int = 12
+    rounds: int = 8
+
+
+def pack(packing: Packing, effort: Effort | None = None) -> Packed | None:
+    """The best packing found, or None where there is provably none, or none was found within the effort."""
+    effort = effort or Effort()
+    scale = scale_for(_highest_rate(packing))
+    bound = rate_bound(packing, scale, effort.bound) if packing.bounding else None
+    if packing.bounding and bound is None:
+        return None
+    start = () if packing.turns else greedy(packing, bound or 0.0) or ()
+    whole = frozenset(range(len(packing.capacities)))
+    if len(whole) <= effort.open_devices or not start:
+        first = _solve(packing, whole, start, scale, bound, effort)
+        if first is None:
+            return None
+        if first.rate is None or bound is None:
+            return Packed(first.puts, first.rate, None, "optimal")
+        bound = max(first.rate, min(bound, first.bound))
+        return Packed(first.puts, first.rate, bound, _status(first.rate, bound))
+    return _by_windows(packing, start, scale, bound, effort)
+
+
+def feasible(packing: Packing, effort: float = 1.0) -> bool:
+    """Whether everything can be placed at all; False also where that was not found out within the effort."""
+    if not packing.turns and greedy(packing, 0.0) is not None:
+        return True
+    variables = build(packing, frozenset(range(len(packing.capacities))), ())
+    return _Search(variables).step(0, effort)
+
+
+def _status(rate: float, bound: float) -> str:
+    return "optimal" if rate >= bound * (1 - 2 / SHARES) else "feasible"
+
+
+def _by_windows(
+    packing: Packing, start: Sequence[Put], scale: Scale, bound: float | None, effort: Effort
+) -> Packed | None:
+    puts, rate = tuple(start), rate_of(packing, start)
+    for number, window in enumerate(_windows(packing, effort)):
+        later = number >= effort.rounds // 2  # the second half tends to headroom and moves
+        found = _solve(packing, window, puts, scale, bound, effort, later=later)
+        if found is not None and (rate is None or (found.rate or 0.0) >= rate * (1 - 1 / SHARES)):
+            puts, rate = found.puts, found.rate
+    if rate is None or bound is None:
+        return Packed(puts, None, None, "feasible")
+    return Packed(puts, rate, max(bound, rate), _status(rate, bound))
+
+
+def rate_of(packing: Packing, puts: Sequence[Put]) -> float | None:
+    """Whole requests per second that each called model keeps up with."""
+    rates = dict.fromkeys(packing.bounding, 0.0)
+    for put in puts:
+        if put.shape.model in rates:
+            rates[put.shape.model] += put.rate * (packing.turn_share if put.turn else 1.0)
+    return min(rates.values()) if rates else None
+
+
+def _windows(packing: Packing, effort: Effort) -> Iterator[frozenset[int]]:
+    """Open devices round by round: islands in turn, each round with other neighbours."""
+    islands = sorted(set(packing.islands))
+    members = {i: [d for d, island in enumerate(packing.islands) if island == i] for i in islands}
+    for number in range(effort.rounds):
+        stride = 1 + number * len(islands) // effort.rounds
+        opened: set[int] = set()
+        for step in range(len(islands)):
+            island = members[islands[(number + step * stride) % len(islands)]]
+            if opened and len(opened) + len(island) > effort.open_devices:
+                break
+            opened.update(island)
+        yield frozenset(opened)
+
+
+def _highest_rate(packing: Packing) -> float:
+    """Every device for the model that is slowest even so."""
+    sizes = {slot.kind: len(slot.devices) for slot in packing.slots}
+    best: dict[int, float] = {}
+    for shape in packing.shapes:
+        if shape.rate is not None and shape.kind in sizes:
+            best[shape.model] = max(best.get(shape.model, 0.0), shape.rate / sizes[shape.kind])
+    return min(best.values(), default=1.0) * len(packing.capacities)
+
+
+@dataclass(frozen=True, slots=True)
+class _Found:
+    puts: tuple[Put, ...]
+    rate: float | None
+    bound: float
+
+
+def _solve(
+    packing: Packing,
+    opened: frozenset[int],
+    start: Sequence[Put],
+    scale: Scale,
+    bound: float | None,
+    effort: Effort,
+    *,
+    later: bool = True,
+) -> _Found | None:
+    """One window, or everything. Each objective is held while the next is sought."""
+    variables = build(packing, opened, start)
+    search = _Search(variables)
+    if packing.turns and not search.step(sum(e.placed for e in variables.engines if e.turn), effort.later, lower=True):
+        return None
+    proven = 0.0
+    if packing.bounding:
+        steps = rate_variable(variables, packing, scale)
+        if bound is not None:
+            variables.model.add(steps <= int(bound / scale.step) + 1)
+        whole = len(opened) == len(packing.capacities)
+        if not search.step(steps, effort.rate if whole else effort.window):
+            return None
+        proven = scale.per_second(search.bound)
+    elif not search.step(0, effort.rate):
+        return None
+    if later:
+        search.step(headroom_variable(variables), effort.later)
+        search.step(used_devices(variables), effort.later, lower=True)
+        if packing.kept:
+            search.step(kept_engines(variables, packing), effort.later)
+    puts = search.puts()
+    return _Found(puts, rate_of(packing, puts), proven)
+
+
+class _Search:
+    """Solves for one expression after the other and keeps the values of the newest solution."""
+
+    def __init__(self, variables: Variables) -> None:
+        self._variables = variables
+        self._values: list[int] = []
+        self.bound = 0.0
+
+    def step(self, goal: cp_model.LinearExprT, effort: float, *, lower: bool = False) -> bool:
+        """Find the best `goal` and hold it from now on; False, and nothing changed, where nothing was found."""
+        model = self._variables.model
+        if lower:
+            model.minimize(goal)
+        else:
+            model.maximize(goal)
+        solver = solver_of(effort)
+        if solver.solve(model) not in (cp_model.OPTIMAL, cp_model.FEASIBLE):
+            return False
+        value, self.bound = round(solver.objective_value), solver.best_objective_bound
+        self._values = list(solver.response_proto.solution)
+        if not isinstance(goal, int):
+            model.add(goal <= value if lower else goal >= value)
+        model.clear_hints()  # type: ignore[no-untyped-call]
+        for index, number in enumerate(self._values):
+            model.add_hint(model.get_int_var_from_proto_index(index), number)
+        return True
+
+    def puts(self) -> tuple[Put, ...]:
+        """The engines of the newest solution, by place."""
+        puts = [
+            Put(e.shape, e.slot, self._values[e.share.index] / SHARES if e.share is not None else 0.0, e.turn)
+            for e in self._variables.engines
+            if self._values[e.placed.index]
+        ]
+        return tuple(sorted(puts, key=lambda put: (put.slot.devices, put.shape.model)))
+
+
+def holds(packing: Packing, puts: Iterable[Put]) -> bool:
+    """Whether no device is overfull; engines that take turns count with the largest of them."""
+    puts = tuple(puts)
+    for device, room in enumerate(packing.capacities):
+        here = [put for put in puts if device in put.slot.devices]
+        steady = sum((put.shape.asleep_bytes or 0) if put.turn else put.shape.bytes for put in here)
+        awake = max((put.shape.bytes - (put.shape.asleep_bytes or 0) for put in here if put.turn), default=0)
+        if steady + awake > room or sum(put.share for put in here) > 1 + 1e-9:
+            return False
+    return True
