@@ -9,6 +9,7 @@ from typing import Annotated, Any, Literal, Self
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, StringConstraints, ValidationError, model_validator
 
+from appliance.domain.placement_settings import PlacementSettings
 from appliance.errors import ConfigError
 
 Identifier = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9._-]{0,62}$")]
@@ -237,6 +238,8 @@ class Settings(_Section):
     """How `auto` answers."""
     ledger: LedgerSettings = Field(default_factory=lambda: LedgerSettings())
     """Where traces are kept."""
+    placement: PlacementSettings = Field(default_factory=lambda: PlacementSettings())
+    """What `appliance plan` goes by."""
 
     _source: str = PrivateAttr(default="")
 
@@ -259,6 +262,8 @@ class Settings(_Section):
                     raise ValueError(f"roles.{key}: {model} is not in the pool; add it there or name one of {pool}")
         if self.roles.planner and not self.roles.executors:
             raise ValueError("roles.executors: a planner needs at least one skill with an executor")
+        if problems := self.placement.problems(pool, self.role_models()):
+            raise ValueError("; ".join(problems))
         return self
 
     def role_models(self) -> dict[str, tuple[str, ...]]:

@@ -1,4 +1,4 @@
-"""Solves the packing, one objective after the other: rate, KV headroom, fewest devices, fewest moves.
+"""Solves the packing, one objective after the other: rate, KV headroom, devices, moves, and last the number of engines.
 
 Few devices are solved at once. Many are solved window by window: some islands are open, the engines on the others stay
 where they are, and only their part of the time may change.
@@ -159,6 +159,7 @@ def _solve(
         search.step(used_devices(variables), effort.later, lower=True)
         if packing.kept:
             search.step(kept_engines(variables, packing), effort.later)
+        search.step(sum(engine.placed for engine in variables.engines), effort.later, lower=True)
     puts = search.puts()
     return _Found(puts, rate_of(packing, puts), proven)
 
