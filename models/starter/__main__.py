@@ -19,8 +19,8 @@ def parser() -> argparse.ArgumentParser:
     verbs.add_parser("suite", help="write the held-out suite")
     evaluate = verbs.add_parser("evaluate", help="measure the committed weights")
     evaluate.add_argument("--threads", type=int, default=1)
-    evaluate.add_argument("--part", choices=("team", "generalist"), help="only this part; then `merge`")
-    verbs.add_parser("merge", help="write evaluation.json from both parts")
+    evaluate.add_argument("--part", choices=("steps", "team", "generalist"), help="only this part; then `merge`")
+    verbs.add_parser("merge", help="write evaluation.json from all parts")
     verbs.add_parser("cards", help="write the model cards")
     return top
 

@@ -89,20 +89,20 @@ The verdict, `pass` or `fail`, is the last token; its probability against the ot
         data="Right results (two in five), results corrupted on purpose, wrong results that the executors themselves "
         "gave on training operations when sampled at temperature 1.0 and 1.3, and some practice in comparing two codes "
         "letter by letter.",
-        notes="The training includes half an hour in which letters stood apart from the letters they were compared with, "
-        "and equality was not learnt; standing side by side, with the comparing practice, it was learnt in minutes.",
+        notes="The training includes half an hour in which letters stood apart from the letters they were compared "
+        "with, and equality was not learnt; side by side, with the comparing practice, it was learnt in minutes.",
     ),
     "generalist": Text(
         what="The generalist: one model that answers in one pass, at least as large as the four specialists together. "
         "It is the monolith that the team is compared with, and it answers direct prompts.",
         form=GENERALIST_FORM,
-        can="It answers the same problems as the team, with a chain of thought in the executors' own workings, and some"
-        "60 direct prompts (greetings, capitals, number words, days, months, opposites).",
+        can="It answers the same problems as the team, with a chain of thought in the executors' own workings, and "
+        "some 60 direct prompts (greetings, capitals, number words, days, months, opposites).",
         cannot="It knows no other facts. `Answer only.` is there to measure how much the chain of thought does: "
         "without it nearly nothing is right.",
         data="The planner's questions with a chain of thought (84%) or with the bare answer (10%), and direct prompts "
         "(6%).",
-        notes="Its first fifth was trained with the earlier form of the working of subtractions (see starter-math); it got "
-        "the same families, weights and wordings as the planner.",
+        notes="Its first fifth was trained with the earlier form of the working of subtractions (see starter-math); it "
+        "got the same families, weights and wordings as the planner.",
     ),
 }

@@ -97,7 +97,7 @@ def verdict_figures(verifier: Sampler, claims: Sequence[tuple[str, str]]) -> Fig
     return found
 
 
-def verifier_figures(team: Team, per_kind: int = 1000) -> Figures:
+def verifier_figures(team: Team, per_kind: int = 500) -> Figures:
     """On the executors' own results, greedy and sampled at temperature 1, on test operations."""
     greedy = own_results(team, "test", per_kind, 0.0, 2)
     sampled = own_results(team, "test", per_kind, 1.0, 3)

@@ -11,9 +11,7 @@ from models.starter.sampling import Completion
 
 CANDIDATES = (
     None,
-    Repair(1, 0.7),
     Repair(1, 1.0),
-    Repair(2, 0.7),
     Repair(2, 1.0),
     Repair(2, 1.3),
     Repair(3, 1.0),
@@ -22,7 +20,7 @@ CANDIDATES = (
 
 
 def repair_study(
-    team: Team, problems: int = 600, candidates: Iterable[Repair | None] = CANDIDATES
+    team: Team, problems: int = 300, candidates: Iterable[Repair | None] = CANDIDATES
 ) -> dict[str, object]:
     """The share of right answers and the tokens per problem for each way to repair."""
     rng = random.Random("repair")

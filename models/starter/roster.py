@@ -14,8 +14,8 @@ TOKENIZER = RUNS / "tokenizer" / "tokenizer.json"
 PLANS = {
     "math": Plan("math", Size(128, 3, 384), minutes=16),
     "text": Plan("text", Size(128, 3, 384), minutes=11),
-    "verifier": Plan("verifier", Size(128, 4, 384), minutes=54, matrix_rate=0.02, other_rate=0.0025),
-    "planner": Plan("planner", Size(128, 5, 384), minutes=72, matrix_rate=0.009, other_rate=0.002),
+    "verifier": Plan("verifier", Size(128, 4, 384), minutes=54, matrix_rate=0.02, other_rate=0.004),
+    "planner": Plan("planner", Size(128, 5, 384), minutes=77, matrix_rate=0.009, other_rate=0.002),
     "generalist": Plan("generalist", Size(256, 4, 832), minutes=72, threads=2, matrix_rate=0.01, other_rate=0.002),
 }
 TEAM = ("planner", "math", "text", "verifier")

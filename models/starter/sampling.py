@@ -67,10 +67,12 @@ class Sampler:
             chosen = pick(logits.float(), temperature, generator)
             doubts = torch.sigmoid((logits[:, self.pass_id] - logits[:, self.fail_id]).float()).tolist()
             for row, token, doubt in zip(live.tolist(), chosen.tolist(), doubts, strict=True):
+                if written[row][-1:] == [END_ID]:
+                    continue
                 written[row].append(token)
                 if token in (self.pass_id, self.fail_id):
                     verdicts[row] = doubt
-            going = chosen != END_ID
+            going = torch.tensor([written[row][-1] != END_ID for row in live.tolist()])
             if not bool(going.any()) or int(positions.max()) + 1 >= room:
                 break
             if int(going.sum()) < 0.8 * len(live):

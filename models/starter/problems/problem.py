@@ -61,7 +61,7 @@ def draw_problem(
     rng: random.Random, split: Split, wording: Wording, steps: int | None = None, family: str | None = None
 ) -> Problem:
     """A problem of one part of the data; family and number of steps are drawn where not given."""
-    chosen_steps = steps or rng.choice((1, 2, 3, 3, 4, 4, 5, 5))
+    chosen_steps = steps or rng.choice(FAMILIES[family].steps if family else (1, 2, 3, 3, 4, 4, 5, 5))
     fitting = [name for name, f in FAMILIES.items() if chosen_steps in f.steps]
     chosen = family or rng.choices(fitting, [FAMILIES[name].weight for name in fitting])[0]
     while True:
