@@ -72,7 +72,7 @@ def verdicts_table(figures: Json) -> str:
                     source,
                     skill,
                     str(part["wrong"]),
-                    percent(part["recall"]),
+                    percent(part["recall"]) if part["wrong"] else "–",
                     str(part["right"]),
                     f"{100 * part['false_alarms']:.2f}",
                 ]
@@ -80,6 +80,12 @@ def verdicts_table(figures: Json) -> str:
     head = ["executor", "skill", "wrong results", "found, %", "right results", "false alarms, %"]
     errors = ", ".join(f"{source} {figures[source]['calibration_error']:.4f}" for source in ("greedy", "sampled"))
     return table(head, rows) + f"\n\nExpected calibration error of its probability: {errors}."
+
+
+def repair_table(study: Json) -> str:
+    """What repair does to right plans of validation problems, by its settings."""
+    rows = [[name, percent(row["right"]), f"{row['tokens']:.0f}"] for name, row in study.items()]
+    return table(["fresh samples on a doubted result", "right, %", "tokens per problem, plan not counted"], rows)
 
 
 def training_table(logs: dict[str, Json]) -> str:

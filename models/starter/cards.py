@@ -50,6 +50,11 @@ def own_section(name: str, evaluation: Json) -> str:
             f"Direct prompts of the suite (greetings, small facts; half in unseen wordings): "
             f"{card_tables.percent(direct['all'])}% of {direct['prompts']} exact. Problems: see below."
         )
+    if name == "verifier":
+        study = card_tables.repair_table(evaluation["repair_study"])
+        return (
+            f"{card_tables.verdicts_table(evaluation[name])}\n\nOn validation problems with the right plans:\n\n{study}"
+        )
     return OWN_TABLES[name](evaluation[name])
 
 

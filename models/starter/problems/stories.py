@@ -7,7 +7,7 @@ from models.starter.problems.wordings import comparisons, events
 from models.starter.problems.wordings.words import CONTAINERS, PEOPLE, THINGS, plural
 
 EVENT_GROUPS = {"+": events.GAIN, "-": events.LOSS, "*": events.TIMES, "/": events.DIVIDE}
-NEAR, NEAR_IN_TRAINING = 0.75, 0.75  # how often an amount depends on the person just named; the rest is hard to learn
+NEAR = 0.75  # how often an amount depends on the person named just before
 RELATIONS = {"+": comparisons.MORE, "-": comparisons.FEWER, "*": comparisons.TIMES, "/": comparisons.PART}
 PARTS = {"*": comparisons.GROUPS, "-": comparisons.LEFT, "/": comparisons.SHARED, "+": comparisons.GAINED}
 
@@ -91,7 +91,7 @@ def people(story: Story, steps: int) -> str:
     amounts: list[Operand] = [story.start()]
     sentences = [story.say(comparisons.OPEN, A=names[0], n=amounts[0], items=items)]
     for i in range(1, relations + 1):
-        near = rng.random() < (NEAR_IN_TRAINING if story.draft.split == "train" else NEAR) or i == 1
+        near = rng.random() < NEAR or i == 1
         of = i - 1 if near else rng.randrange(i - 1)
         result, operator, number = story.apply(amounts[of])
         amounts.append(result)
