@@ -12,7 +12,7 @@ from appliance.placement.packing import Packing, Put, Shape, Slot
 
 BISECTIONS = 14
 ENOUGH = 1e-9
-MEMORY_WEIGHTS = (0.02, 0.5, 5.0)
+MEMORY_WEIGHTS = ((0.0, 0.0), (0.1, 0.1), (0.25, 0.1), (0.25, 0.3), (0.5, 0.1), (1.0, 0.3))
 """What a device's memory counts beside its time when slots are compared."""
 
 
@@ -22,6 +22,7 @@ class _Floor:
 
     packing: Packing
     memory_weight: float
+    stranded_weight: float
     bytes: list[int]
     time: list[float]
     models: list[set[int]]
@@ -51,6 +52,31 @@ def greedy(packing: Packing, highest_rate: float) -> tuple[Put, ...] | None:
     return best
 
 
+def greedy_towards(packing: Packing, rate: float) -> tuple[Put, ...]:
+    """A packing where most models reach `rate`; those for which nothing was left may lack engines, or be missing."""
+    best: tuple[Put, ...] = ()
+    least = -1.0
+    for weight in MEMORY_WEIGHTS:
+        for order in _orders(packing):
+            floor = _floor(packing, weight)
+            rest = {m: (rate if m in packing.bounding else 0.0) for m in order}
+            for model in order:
+                _place(floor, model, rest[model])
+            reached = dict.fromkeys(packing.bounding, 0.0)
+            for put in floor.puts:
+                if put.shape.rate is not None:
+                    reached[put.shape.model] += min(rate, put.rate)
+            score = sum(value for value in reached.values())
+            if score > least:
+                best, least = tuple(floor.puts), score
+    return best
+
+
+def _floor(packing: Packing, weight: tuple[float, float]) -> _Floor:
+    count = len(packing.capacities)
+    return _Floor(packing, *weight, list(packing.capacities), [1.0] * count, [set() for _ in range(count)])
+
+
 def _first(packing: Packing, rate: float, orders: list[list[int]]) -> tuple[Put, ...] | None:
     tries = (_try(packing, rate, order, weight) for weight in MEMORY_WEIGHTS for order in orders)
     return next((puts for puts in tries if puts is not None), None)
@@ -71,20 +97,44 @@ def _orders(packing: Packing) -> list[list[int]]:
     return [by_bytes, by_work]
 
 
-def _try(packing: Packing, rate: float, order: list[int], weight: float) -> tuple[Put, ...] | None:
-    count = len(packing.capacities)
-    floor = _Floor(packing, weight, list(packing.capacities), [1.0] * count, [set() for _ in range(count)])
+def _try(packing: Packing, rate: float, order: list[int], weight: tuple[float, float]) -> tuple[Put, ...] | None:
+    floor = _floor(packing, weight)
+    rest = {m: (rate if m in packing.bounding else 0.0) for m in order}
     for model in order:
-        if not _place(floor, model, rate):
+        if not _place(floor, model, rest[model]):
             return None
     return tuple(floor.puts)
 
 
-def _place(floor: _Floor, model: int, rate: float) -> bool:
-    """Engines for `model` until they keep up with `rate`."""
+def _dedicate(floor: _Floor, model: int, rate: float) -> float:
+    """Whole blocks for `model` while it fills them, from the last devices on; the rate that is still needed."""
+    packing = floor.packing
+    if model not in packing.bounding:
+        return 0.0
+    sizes = {slot.kind: len(slot.devices) for slot in packing.slots}
+    fast = [s for s in packing.shapes if s.model == model and s.rate and s.kind in sizes and s.rate <= rate]
+    for shape in sorted(fast, key=lambda s: sizes[s.kind] / (s.rate or 1.0)):
+        for index in range(len(packing.slots) - 1, -1, -1):
+            slot = packing.slots[index]
+            if rate < (shape.rate or 0.0) or sum(p.shape.model == model for p in floor.puts) >= (
+                packing.models[model].replicas_max - 1
+            ):
+                break
+            if slot.kind != shape.kind or any(floor.models[device] for device in slot.devices):
+                continue
+            allowed = packing.models[model].slots
+            room = min(packing.capacities[device] for device in slot.devices)
+            if (allowed is None or index in allowed) and shape.bytes <= room:
+                floor.put(shape, slot, 1.0)
+                rate -= shape.rate or 0.0
+        break
+    return rate
+
+
+def _place(floor: _Floor, model: int, needed: float) -> bool:
+    """Engines for `model` until they keep up with what is `needed`."""
     limits = floor.packing.models[model]
-    called = model in floor.packing.bounding
-    needed, engines = rate if called else 0.0, 0
+    engines = sum(put.shape.model == model for put in floor.puts)
     while engines < limits.replicas_min or needed > ENOUGH:
         if engines == limits.replicas_max:
             return False
@@ -131,7 +181,11 @@ def _in_slot(floor: _Floor, model: int, slot: Slot, needed: float, left: tuple[i
             continue
         done = min(1.0, share * rate / needed) if needed > ENOUGH else 1.0
         memory = shape.bytes / max(floor.packing.capacities[device] for device in slot.devices)
-        cost = size * (share + floor.memory_weight * memory) / done
+        # Memory beyond its share of the time is what an engine keeps from others; so is time that finds no memory.
+        cost = size * (share + floor.memory_weight * max(0.0, memory - share) + 0.01 * memory) / done
+        capacity = max(floor.packing.capacities[device] for device in slot.devices)
+        stranded = abs((time - share) - (room - shape.bytes) / capacity)
+        cost += floor.stranded_weight * size * stranded
         full = done > 1 - 1e-6
         moves = (shape.model, slot.devices) not in floor.packing.kept
         yield (round(cost, 9), full is False, empty is full, moves, float(slot.devices[0])), shape, slot, share

@@ -6,12 +6,13 @@ where they are, and only their part of the time may change.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from ortools.sat.python import cp_model
 
-from appliance.placement.greedy import greedy
+from appliance.placement.greedy import greedy, greedy_towards
 from appliance.placement.integers import SHARES, Scale, scale_for, solver_of
 from appliance.placement.packing import Packed, Packing, Put
 from appliance.placement.packing_model import (
@@ -24,21 +25,27 @@ from appliance.placement.packing_model import (
 )
 from appliance.placement.rate_bound import rate_bound
 
+NEIGHBOURS = 8
+"""An island of more devices is opened in parts."""
+
 
 @dataclass(frozen=True, slots=True)
 class Effort:
     """CP-SAT's deterministic time for each solve, how many devices are open at once, and the gap that is good enough.
 
-    With more than `open_devices` devices, up to `rounds` windows are tried.
+    With more than `open_devices` devices, `rounds` windows are tried for each of the `aims`, shares of the bound to
+    start from, and `later_rounds` for the objectives after the rate.
     """
 
     rate: float = 2.0
-    window: float = 0.4
-    later: float = 0.2
-    bound: float = 0.5
+    window: float = 0.25
+    later: float = 0.1
+    bound: float = 0.2
     gap: float = 0.03
-    open_devices: int = 12
-    rounds: int = 8
+    open_devices: int = 16
+    aims: tuple[float, ...] = (0.975, 0.96)
+    rounds: int = 3
+    later_rounds: int = 1
 
 
 def pack(packing: Packing, effort: Effort | None = None) -> Packed | None:
@@ -76,15 +83,46 @@ def _status(rate: float, bound: float) -> str:
 def _by_windows(
     packing: Packing, start: Sequence[Put], scale: Scale, bound: float | None, effort: Effort
 ) -> Packed | None:
+    """From the greedy packing, and from packings where most models are near the bound and a few lack behind."""
     puts, rate = tuple(start), rate_of(packing, start)
-    for number, window in enumerate(_windows(packing, effort)):
-        later = number >= effort.rounds // 2  # the second half tends to headroom and moves
-        found = _solve(packing, window, puts, scale, bound, effort, later=later)
-        if found is not None and (rate is None or (found.rate or 0.0) >= rate * (1 - 1 / SHARES)):
-            puts, rate = found.puts, found.rate
+    for aim in effort.aims if bound is not None else ():
+        if bound is None or rate is None or rate >= bound * aim:
+            continue
+        lifted = _lift(packing, greedy_towards(packing, bound * aim), scale, bound, effort)
+        reached = rate_of(packing, lifted) or 0.0
+        if reached > rate and _complete(packing, lifted):
+            puts, rate = lifted, reached
+    for window in _idlest(packing, puts, effort, effort.later_rounds):
+        tidied = _solve(packing, window, puts, scale, bound, effort)
+        if tidied is not None and (rate is None or (tidied.rate or 0.0) >= rate * (1 - 1 / SHARES)):
+            puts, rate = tidied.puts, tidied.rate
     if rate is None or bound is None:
         return Packed(puts, None, None, "feasible")
     return Packed(puts, rate, max(bound, rate), _status(rate, bound))
+
+
+def _lift(packing: Packing, puts: tuple[Put, ...], scale: Scale, bound: float, effort: Effort) -> tuple[Put, ...]:
+    """Open the idlest devices, window by window, for the models that lack behind."""
+    for number in range(effort.rounds):
+        rate = rate_of(packing, puts) or 0.0
+        if rate >= bound * (1 - effort.gap):
+            break
+        counts = Counter(put.shape.model for put in puts)
+        lacking = tuple(
+            replace(limits, replicas_min=min(limits.replicas_min, counts[model]))
+            for model, limits in enumerate(packing.models)
+        )
+        window = list(_idlest(packing, puts, effort, number + 1))[-1]
+        relaxed = replace(packing, models=lacking)
+        found = _solve(relaxed, window, puts, scale, bound, effort, later=False)
+        if found is not None and (found.rate or 0.0) >= rate:
+            puts = found.puts
+    return puts
+
+
+def _complete(packing: Packing, puts: Sequence[Put]) -> bool:
+    counts = Counter(put.shape.model for put in puts)
+    return all(counts[model] >= limits.replicas_min for model, limits in enumerate(packing.models))
 
 
 def rate_of(packing: Packing, puts: Sequence[Put]) -> float | None:
@@ -96,18 +134,23 @@ def rate_of(packing: Packing, puts: Sequence[Put]) -> float | None:
     return min(rates.values()) if rates else None
 
 
-def _windows(packing: Packing, effort: Effort) -> Iterator[frozenset[int]]:
-    """Open devices round by round: islands in turn, each round with other neighbours."""
-    islands = sorted(set(packing.islands))
-    members = {i: [d for d, island in enumerate(packing.islands) if island == i] for i in islands}
-    for number in range(effort.rounds):
-        stride = 1 + number * len(islands) // effort.rounds
-        opened: set[int] = set()
-        for step in range(len(islands)):
-            island = members[islands[(number + step * stride) % len(islands)]]
-            if opened and len(opened) + len(island) > effort.open_devices:
-                break
-            opened.update(island)
+def _idlest(packing: Packing, puts: Sequence[Put], effort: Effort, count: int) -> Iterator[frozenset[int]]:
+    """Windows of neighbours: the idlest one with the second, then with the third, and so on."""
+    idle = [1.0] * len(packing.capacities)
+    for put in puts:
+        for device in put.slot.devices:
+            idle[device] -= put.share
+    groups: dict[tuple[int, int], list[int]] = {}
+    for device, island in enumerate(packing.islands):
+        position = sum(island == other for other in packing.islands[:device])
+        groups.setdefault((island, position // NEIGHBOURS), []).append(device)
+    ordered = sorted(groups.values(), key=lambda group: (-sum(idle[device] for device in group), group))
+    for number in range(count):
+        opened: list[int] = list(ordered[number // len(ordered) % len(ordered)])
+        for step in range(1, len(ordered)):
+            group = ordered[(number + step) % len(ordered)]
+            if len(opened) + len(group) <= effort.open_devices:
+                opened += [device for device in group if device not in opened]
         yield frozenset(opened)
 
 

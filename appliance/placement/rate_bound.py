@@ -13,6 +13,9 @@ from ortools.sat.python import cp_model
 from appliance.placement.integers import SHARES, Scale, mebibytes_down, mebibytes_up, solver_of
 from appliance.placement.packing import Packing, Shape
 
+FINER = 100
+"""Shares are dealt out this much finer here: rounding must not loosen the bound."""
+
 
 def rate_bound(packing: Packing, scale: Scale, effort: float = 1.0) -> float | None:
     """Whole requests per second; None where the melted problem has no solution, so the true one has none either.
@@ -25,23 +28,24 @@ def rate_bound(packing: Packing, scale: Scale, effort: float = 1.0) -> float | N
     blocks = Counter(slot.kind for slot in packing.slots)
     counts: dict[Shape, cp_model.IntVar] = {}
     shares: dict[Shape, cp_model.IntVar] = {}
+    steps = SHARES * FINER
     for number, shape in enumerate(_possible(packing)):
         top = min(blocks[shape.kind], packing.models[shape.model].replicas_max)
         counts[shape] = model.new_int_var(0, top, f"n{number}")
         if shape.rate is not None:
-            shares[shape] = model.new_int_var(0, SHARES * top, f"s{number}")
-            model.add(shares[shape] <= SHARES * counts[shape])
+            shares[shape] = model.new_int_var(0, steps * top, f"s{number}")
+            model.add(shares[shape] <= steps * counts[shape])
     for index, limits in enumerate(packing.models):
         if limits.replicas_min:
             model.add(sum(n for shape, n in counts.items() if shape.model == index) >= limits.replicas_min)
     for index in packing.bounding:
-        model.add(sum(scale.rate_up(s.rate) * n for s, n in shares.items() if s.model == index) >= SHARES * rate)
+        model.add(sum(scale.rate_up(s.rate) * n for s, n in shares.items() if s.model == index) >= steps * rate)
     for device_class in sorted(set(packing.classes)):
         members = [i for i, c in enumerate(packing.classes) if c == device_class]
         inside = [shape for shape in counts if packing.classes[kinds[shape.kind].devices[0]] == device_class]
         size = {shape: len(kinds[shape.kind].devices) for shape in inside}
         rounding = sum(size[s] for s in inside if s in shares)  # whole shares stand for any: each may be one too large
-        model.add(sum(size[s] * shares[s] for s in inside if s in shares) <= SHARES * len(members) + rounding)
+        model.add(sum(size[s] * shares[s] for s in inside if s in shares) <= steps * len(members) + rounding)
         if not packing.turns:
             _sums_of_memory(model, packing, members, {shape: (counts[shape], size[shape]) for shape in inside})
     model.maximize(rate)

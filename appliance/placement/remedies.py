@@ -59,7 +59,8 @@ def _barred(prepared: Prepared, wanted: Wanted) -> str | None:
         return f"{name}: its manifest has no geometry (config), so its memory is unknown; add the keys of config.json"
     licences = problem.constraints.licences
     if licences and wanted.model.licence not in licences:
-        return f"{name}: licence {wanted.model.licence} is not among {', '.join(sorted(licences))}; allow it or take the model out"
+        allowed_ones = ", ".join(sorted(licences))
+        return f"{name}: licence {wanted.model.licence} is not among {allowed_ones}; allow it, or take the model out"
     if wanted.data_class and not any(wanted.data_class in node.data_classes for node in problem.nodes):
         return (
             f"{name}: no node may process data of class {wanted.data_class}; declare it at a node, or change the class"

@@ -22,8 +22,8 @@ from appliance.placement.problem import Problem
 from appliance.placement.remedies import unplaceable, without
 
 
-def solve(problem: Problem, effort: Effort | None = None) -> PlacementPlan | Unplaceable:
-    """The plan; the same for the same input."""
+def solve(problem: Problem, effort: Effort | None = None, *, seek_remedies: bool = True) -> PlacementPlan | Unplaceable:
+    """The plan; the same for the same input. Without `seek_remedies` a refusal comes quickly and says no more."""
     left_out: list[str] = []
     current = problem
     while True:
@@ -33,7 +33,7 @@ def solve(problem: Problem, effort: Effort | None = None) -> PlacementPlan | Unp
             return build_plan(prepared, packed, tuple(left_out))
         optional = _dispensable(current)
         if optional is None:
-            return unplaceable(problem, fits)
+            return unplaceable(problem, fits) if seek_remedies else Unplaceable(("not all models fit",))
         left_out.append(optional)
         current = without(current, optional)
 
