@@ -44,9 +44,9 @@ TEXTS = {
         "which price belongs to which thing. It falls short of what was aimed at (95% of plans exact in seen "
         "wordings, 80% in unseen ones).",
         data="Questions with their plans, drawn from all families and one to five steps.",
-        notes="The minutes include about eleven that were thrown away after learning rates that proved too high. After two "
-        "thirds of the time, hard families got more weight, and events got more training wordings: the held-out "
-        "wordings stayed as they were.",
+        notes="The minutes include about eleven that were thrown away after learning rates that proved too high. "
+        "After two thirds of the time, hard families got more weight, and events got more training wordings: the "
+        "held-out wordings stayed as they were.",
     ),
     "math": Text(
         what="The executor for arithmetic: one operation on whole numbers, with its working shown digit by digit.",
@@ -106,8 +106,8 @@ The verdict, `pass` or `fail`, is the last token; its probability against the ot
         "without it nearly nothing is right.",
         data="The planner's questions with a chain of thought (84%) or with the bare answer (10%), and direct prompts "
         "(6%).",
-        notes="Its first fifth was trained with the earlier form of the working of subtractions (see starter-math); it "
-        "got the same families, weights and wordings as the planner. It got less training than the team together (see above), "
-        "and had not yet learnt to copy codes.",
+        notes="Its first fifth was trained with the earlier form of the working of subtractions (see starter-math); "
+        "it got the same families, weights and wordings as the planner. It got less training than the team together "
+        "(see above), and had not yet learnt to copy codes.",
     ),
 }
