@@ -59,6 +59,8 @@ def build(jobs: int) -> None:
     run_side_by_side(("math", "text"), jobs)
     collect_own_errors()
     run_side_by_side([*TEAM, "generalist"], jobs)
+    for name in PLANS:
+        export_checkpoint(name)
     write_suite()
     for part in PARTS:
         evaluate_part(part, threads=jobs, report=say)
