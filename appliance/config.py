@@ -342,11 +342,16 @@ def _override(document: dict[str, Any], environment: dict[str, str]) -> None:
 def _anchored(settings: Settings, path: Path) -> Settings:
     base = path.resolve().parent
     models = settings.models.model_copy(
-        update={"catalog": base / settings.models.catalog, "store": base / settings.models.store}
+        update={"catalog": _below(base, settings.models.catalog), "store": _below(base, settings.models.store)}
     )
     anchored = settings.model_copy(update={"models": models})
     anchored._source = str(path)
     return anchored
+
+
+def _below(base: Path, path: Path) -> Path:
+    """`path` from `base` on, without `..` in it, so that messages can be read. Links stay as they are."""
+    return Path(os.path.normpath(base / path))
 
 
 def _one_line(error: Exception) -> str:

@@ -19,10 +19,11 @@ from benchmarks.starter.appliance_process import DemoFailed, running_appliance
 from benchmarks.starter.evaluation import ONE_PASS, ORCHESTRATED, compare
 from benchmarks.starter.suite import Problem, load, spread
 
+TABLE_WIDTH = 130
 RESULTS = Path(__file__).parents[1] / "results"
 DEMO_QUESTIONS = Path(__file__).parents[1] / "suites" / "starter-demo.txt"
 Config = Annotated[Path, typer.Option(help="Configuration of the appliance to start.")]
-app = typer.Typer(add_completion=False, no_args_is_help=True, help=__doc__)
+app = typer.Typer(add_completion=False, no_args_is_help=True, help=__doc__, pretty_exceptions_enable=False)
 
 
 @app.command()
@@ -31,9 +32,9 @@ def demo(
     picture: Annotated[Path | None, typer.Option(help="Also draw the repaired question's tree as an SVG.")] = None,
 ) -> None:
     """A handful of questions of rising difficulty, their trees, and a short comparison."""
-    console = Console()
+    console, problems = Console(), _demo_problems()
     with running_appliance(config) as running:
-        shown = asyncio.run(demonstration.show(running, _demo_problems(), console))
+        shown = asyncio.run(demonstration.show(running, problems, console))
         console.print()
         console.print(demonstration.comparison_table(shown))
         demonstration.check(shown)
@@ -49,7 +50,7 @@ def demo(
 @app.command()
 def evaluate(
     config: Config = Path("config/starter.yaml"),
-    problems: Annotated[int, typer.Option(help="Problems, spread evenly over the numbers of steps.")] = 360,
+    problems: Annotated[int, typer.Option(help="Problems, spread evenly over the numbers of steps.")] = 660,
     concurrency: Annotated[int, typer.Option(help="Problems asked at the same time.")] = 12,
     out: Annotated[Path, typer.Option(help="Where the result is written.")] = RESULTS / "starter-demo-eval.json",
 ) -> None:
@@ -68,7 +69,7 @@ def evaluate(
         **comparison.as_document(),
     }
     out.write_text(json.dumps(result, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
-    console.print(table.render(comparison))
+    Console(width=max(TABLE_WIDTH, console.width)).print(table.render(comparison))
     console.print(f"written to {out}")
     ours, theirs = comparison.summary(ORCHESTRATED), comparison.summary(ONE_PASS)
     if ours["share"] <= theirs["share"]:

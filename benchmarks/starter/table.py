@@ -13,10 +13,10 @@ def render(comparison: Comparison) -> RenderableType:
     """Right answers by number of steps, tokens, calls and seconds, one row a way; p-values below."""
     steps = sorted({a.steps for a in comparison.attempts[ORCHESTRATED]})
     table = Table(title="Right answers by number of steps (0: no working needed)")
-    table.add_column("way")
+    table.add_column("way", no_wrap=True)
     for number in steps:
-        table.add_column(str(number), justify="right")
-    for name in ("all", "95% interval", "tokens", "generated", "calls", "p50 s", "p95 s"):
+        table.add_column(str(number), justify="right", no_wrap=True)
+    for name in ("all", "95% CI", "tokens", "output", "calls", "p50 s", "p95 s"):
         table.add_column(name, justify="right")
     for way in comparison.attempts:
         table.add_row(way, *(_share(comparison.summary(way, steps=n)) for n in steps), *_totals(comparison, way))
