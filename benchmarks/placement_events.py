@@ -42,7 +42,9 @@ def large_problem(seed: int) -> Problem:
     """64 H100 in eight NVLink nodes, 20 of the catalog's models that fit one, each with a skill of its own."""
     dice = random.Random(seed)
     names = dice.sample([name for name, model in catalog().items() if model.parameters < 3e11], 20)
-    nodes = tuple(_node(dice, f"node-{number}", CARDS[4], 8, island="nvlink") for number in range(8))
+    name, gib = CARDS[4]
+    gpus = tuple(Accelerator(str(index), name, int(gib * GIB), island="nvlink") for index in range(8))
+    nodes = tuple(Node(f"node-{number}", gpus, 512 * GIB) for number in range(8))
     roles = {f"executors.s{number}": (name,) for number, name in enumerate(names)}
     return Problem(nodes, tuple(Wanted(catalog()[name], 8192) for name in names), roles, _demand(dice, roles))
 

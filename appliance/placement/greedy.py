@@ -10,10 +10,11 @@ from dataclasses import dataclass, field
 
 from appliance.placement.packing import Packing, Put, Shape, Slot
 
-BISECTIONS = 14
+BISECTIONS = 10
 ENOUGH = 1e-9
+VARIANT_RATES = (1.0, 0.97, 0.94, 0.9)
 MEMORY_WEIGHTS = ((0.0, 0.0), (0.1, 0.1), (0.25, 0.1), (0.25, 0.3), (0.5, 0.1), (1.0, 0.3))
-"""What a device's memory counts beside its time when slots are compared."""
+"""What memory beyond an engine's share of the time counts when slots are compared; and time that finds no memory."""
 
 
 @dataclass(slots=True)
@@ -52,24 +53,15 @@ def greedy(packing: Packing, highest_rate: float) -> tuple[Put, ...] | None:
     return best
 
 
-def greedy_towards(packing: Packing, rate: float) -> tuple[Put, ...]:
-    """A packing where most models reach `rate`; those for which nothing was left may lack engines, or be missing."""
-    best: tuple[Put, ...] = ()
-    least = -1.0
-    for weight in MEMORY_WEIGHTS:
-        for order in _orders(packing):
-            floor = _floor(packing, weight)
-            rest = {m: (rate if m in packing.bounding else 0.0) for m in order}
-            for model in order:
-                _place(floor, model, rest[model])
-            reached = dict.fromkeys(packing.bounding, 0.0)
-            for put in floor.puts:
-                if put.shape.rate is not None:
-                    reached[put.shape.model] += min(rate, put.rate)
-            score = sum(value for value in reached.values())
-            if score > least:
-                best, least = tuple(floor.puts), score
-    return best
+def variants(packing: Packing, rate: float) -> list[tuple[Put, ...]]:
+    """Different packings of about `rate`: under all rules, at it and somewhat below."""
+    tries = (
+        _try(packing, rate * part, order, weight)
+        for part in VARIANT_RATES
+        for weight in MEMORY_WEIGHTS
+        for order in _orders(packing)
+    )
+    return [puts for puts in tries if puts is not None]
 
 
 def _floor(packing: Packing, weight: tuple[float, float]) -> _Floor:
@@ -99,36 +91,10 @@ def _orders(packing: Packing) -> list[list[int]]:
 
 def _try(packing: Packing, rate: float, order: list[int], weight: tuple[float, float]) -> tuple[Put, ...] | None:
     floor = _floor(packing, weight)
-    rest = {m: (rate if m in packing.bounding else 0.0) for m in order}
     for model in order:
-        if not _place(floor, model, rest[model]):
+        if not _place(floor, model, rate if model in packing.bounding else 0.0):
             return None
     return tuple(floor.puts)
-
-
-def _dedicate(floor: _Floor, model: int, rate: float) -> float:
-    """Whole blocks for `model` while it fills them, from the last devices on; the rate that is still needed."""
-    packing = floor.packing
-    if model not in packing.bounding:
-        return 0.0
-    sizes = {slot.kind: len(slot.devices) for slot in packing.slots}
-    fast = [s for s in packing.shapes if s.model == model and s.rate and s.kind in sizes and s.rate <= rate]
-    for shape in sorted(fast, key=lambda s: sizes[s.kind] / (s.rate or 1.0)):
-        for index in range(len(packing.slots) - 1, -1, -1):
-            slot = packing.slots[index]
-            if rate < (shape.rate or 0.0) or sum(p.shape.model == model for p in floor.puts) >= (
-                packing.models[model].replicas_max - 1
-            ):
-                break
-            if slot.kind != shape.kind or any(floor.models[device] for device in slot.devices):
-                continue
-            allowed = packing.models[model].slots
-            room = min(packing.capacities[device] for device in slot.devices)
-            if (allowed is None or index in allowed) and shape.bytes <= room:
-                floor.put(shape, slot, 1.0)
-                rate -= shape.rate or 0.0
-        break
-    return rate
 
 
 def _place(floor: _Floor, model: int, needed: float) -> bool:

@@ -1,18 +1,17 @@
 """Solves the packing, one objective after the other: rate, KV headroom, devices, moves, and last the number of engines.
 
-Few devices are solved at once. Many are solved window by window: some islands are open, the engines on the others stay
-where they are, and only their part of the time may change.
+Few devices are solved at once. On many, the best mixture of greedy packings is taken, then improved in windows: some
+islands are open, the engines on the others stay where they are, and only their part of the time may change.
 """
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from ortools.sat.python import cp_model
 
-from appliance.placement.greedy import greedy, greedy_towards
+from appliance.placement.greedy import greedy, variants
 from appliance.placement.integers import SHARES, Scale, scale_for, solver_of
 from appliance.placement.packing import Packed, Packing, Put
 from appliance.placement.packing_model import (
@@ -24,6 +23,7 @@ from appliance.placement.packing_model import (
     used_devices,
 )
 from appliance.placement.rate_bound import rate_bound
+from appliance.placement.recombine import recombine
 
 NEIGHBOURS = 8
 """An island of more devices is opened in parts."""
@@ -33,8 +33,8 @@ NEIGHBOURS = 8
 class Effort:
     """CP-SAT's deterministic time for each solve, how many devices are open at once, and the gap that is good enough.
 
-    With more than `open_devices` devices, `rounds` windows are tried for each of the `aims`, shares of the bound to
-    start from, and `later_rounds` for the objectives after the rate.
+    With more than `open_devices` devices, variants are mixed within `nodes` of the search tree, and `later_rounds`
+    windows are opened for the objectives after the rate.
     """
 
     rate: float = 2.0
@@ -43,8 +43,7 @@ class Effort:
     bound: float = 0.2
     gap: float = 0.03
     open_devices: int = 16
-    aims: tuple[float, ...] = (0.975, 0.96)
-    rounds: int = 3
+    nodes: int = 1
     later_rounds: int = 1
 
 
@@ -83,15 +82,12 @@ def _status(rate: float, bound: float) -> str:
 def _by_windows(
     packing: Packing, start: Sequence[Put], scale: Scale, bound: float | None, effort: Effort
 ) -> Packed | None:
-    """From the greedy packing, and from packings where most models are near the bound and a few lack behind."""
+    """The greedy packing, then the best mixture of its variants, then windows for the objectives after the rate."""
     puts, rate = tuple(start), rate_of(packing, start)
-    for aim in effort.aims if bound is not None else ():
-        if bound is None or rate is None or rate >= bound * aim:
-            continue
-        lifted = _lift(packing, greedy_towards(packing, bound * aim), scale, bound, effort)
-        reached = rate_of(packing, lifted) or 0.0
-        if reached > rate and _complete(packing, lifted):
-            puts, rate = lifted, reached
+    if rate is not None and bound is not None and rate < bound * (1 - effort.gap):
+        mixed = recombine(packing, [puts, *variants(packing, rate)], bound, effort.nodes)
+        if mixed is not None and holds(packing, mixed) and (rate_of(packing, mixed) or 0.0) > rate:
+            puts, rate = mixed, rate_of(packing, mixed)
     for window in _idlest(packing, puts, effort, effort.later_rounds):
         tidied = _solve(packing, window, puts, scale, bound, effort)
         if tidied is not None and (rate is None or (tidied.rate or 0.0) >= rate * (1 - 1 / SHARES)):
@@ -99,30 +95,6 @@ def _by_windows(
     if rate is None or bound is None:
         return Packed(puts, None, None, "feasible")
     return Packed(puts, rate, max(bound, rate), _status(rate, bound))
-
-
-def _lift(packing: Packing, puts: tuple[Put, ...], scale: Scale, bound: float, effort: Effort) -> tuple[Put, ...]:
-    """Open the idlest devices, window by window, for the models that lack behind."""
-    for number in range(effort.rounds):
-        rate = rate_of(packing, puts) or 0.0
-        if rate >= bound * (1 - effort.gap):
-            break
-        counts = Counter(put.shape.model for put in puts)
-        lacking = tuple(
-            replace(limits, replicas_min=min(limits.replicas_min, counts[model]))
-            for model, limits in enumerate(packing.models)
-        )
-        window = list(_idlest(packing, puts, effort, number + 1))[-1]
-        relaxed = replace(packing, models=lacking)
-        found = _solve(relaxed, window, puts, scale, bound, effort, later=False)
-        if found is not None and (found.rate or 0.0) >= rate:
-            puts = found.puts
-    return puts
-
-
-def _complete(packing: Packing, puts: Sequence[Put]) -> bool:
-    counts = Counter(put.shape.model for put in puts)
-    return all(counts[model] >= limits.replicas_min for model, limits in enumerate(packing.models))
 
 
 def rate_of(packing: Packing, puts: Sequence[Put]) -> float | None:

@@ -1,0 +1,191 @@
+"""On many devices: the best mixture of block contents that greedy packings came up with.
+
+A column is what one block of devices holds: engines that touch each other. Blocks of one kind are alike, so it is
+enough to say how often each column is used and how its time is dealt out. That is a small mixed-integer program whatever
+the number of devices; OR-tools' SCIP solves it better than CP-SAT, because rates are continuous. Greedy packings under
+different rules supply the columns. The limit is one of nodes, not of time, so the answer is the same on any machine.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import combinations
+from typing import Any
+
+from ortools.linear_solver import pywraplp  # type: ignore[import-untyped]
+
+from appliance.placement.packing import Packing, Put, Shape, Slot
+
+MARGIN = 1e-6
+"""Shares are cut by it, so that the program's tolerances never overfill a device's time."""
+PAIRED_SIZE = 2
+"""Pairs of engines are offered for blocks of at most so many devices."""
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """Engines in a block of a kind: shapes, each with its slot as offsets into the block."""
+
+    kind: int
+    engines: tuple[tuple[Shape, tuple[int, ...]], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class _Use:
+    """How often a column is used, and the share of one such block's time for each engine."""
+
+    column: Column
+    count: int
+    shares: tuple[float, ...]
+
+
+def recombine(packing: Packing, packings: Sequence[Sequence[Put]], bound: float, nodes: int) -> tuple[Put, ...] | None:
+    """The best mixture; None where models are bound to places, or the mixture finds no room. The first is the start."""
+    if any(limits.slots is not None for limits in packing.models) or packing.forbidden or packing.turns:
+        return None
+    used = [Counter(columns) for puts in packings if (columns := _columns(packing, puts)) is not None]
+    if not used:
+        return None
+    columns = list(dict.fromkeys([column for counter in used for column in counter] + list(_simple(packing))))
+    uses = _mixture(packing, columns, used[0], bound, nodes)
+    return None if uses is None else _realised(packing, uses)
+
+
+def _columns(packing: Packing, puts: Sequence[Put]) -> list[Column] | None:
+    """A packing's columns; None where engines that touch each other lie in no common block."""
+    groups: list[tuple[set[int], list[Put]]] = []
+    for put in puts:
+        devices, members = set(put.slot.devices), [put]
+        for group in [group for group in groups if group[0] & devices]:
+            groups.remove(group)
+            devices |= group[0]
+            members += group[1]
+        groups.append((devices, members))
+    ordered = sorted(packing.slots, key=lambda slot: len(slot.devices))
+    found = []
+    for devices, members in groups:
+        block = next((slot for slot in ordered if devices <= set(slot.devices)), None)
+        if block is None:
+            return None
+        place = {device: offset for offset, device in enumerate(block.devices)}
+        engines = [(put.shape, tuple(place[device] for device in put.slot.devices)) for put in members]
+        found.append(Column(block.kind, tuple(sorted(engines, key=lambda e: (e[0].model, e[0].level, e[1])))))
+    return found
+
+
+def _simple(packing: Packing) -> Iterator[Column]:
+    """For each kind the fastest engine of each model alone, and in small blocks the best pairs of two models."""
+    for kind, shapes in packing.by_kind.items():
+        slots = [slot for slot in packing.slots if slot.kind == kind]
+        if not slots:
+            continue
+        whole = tuple(range(len(slots[0].devices)))
+        room = min(packing.capacities[device] for slot in slots for device in slot.devices)
+        best: dict[int, Shape] = {}
+        fitting = [shape for shape in shapes if shape.rate and shape.bytes <= room]
+        for shape in fitting:
+            if (shape.rate or 0) > (best[shape.model].rate or 0 if shape.model in best else 0):
+                best[shape.model] = shape
+        yield from (Column(kind, ((shape, whole),)) for shape in best.values())
+        if len(whole) <= PAIRED_SIZE:
+            pairs: dict[tuple[int, int], tuple[float, Shape, Shape]] = {}
+            for a, b in combinations(fitting, 2):
+                worth = sum((s.rate or 0) / (best[s.model].rate or 1) for s in (a, b))
+                if a.model != b.model and a.bytes + b.bytes <= room:
+                    pairs[a.model, b.model] = max(pairs.get((a.model, b.model), (0.0, a, b)), (worth, a, b), key=_worth)
+            yield from (Column(kind, ((a, whole), (b, whole))) for _, a, b in pairs.values())
+
+
+def _worth(pair: tuple[float, Shape, Shape]) -> float:
+    return pair[0]
+
+
+def _mixture(
+    packing: Packing, columns: Sequence[Column], start: Counter[Column], bound: float, nodes: int
+) -> list[_Use] | None:
+    program = pywraplp.Solver.CreateSolver("SCIP")
+    blocks = Counter(slot.kind for slot in packing.slots)
+    counts = [program.IntVar(0, blocks[column.kind], "") for column in columns]
+    rate = program.NumVar(0, bound, "")
+    _room(program, packing, columns, counts)
+    speed: dict[int, list[Any]] = defaultdict(list)
+    engines: dict[int, list[Any]] = defaultdict(list)
+    times = []
+    for column, count in zip(columns, counts, strict=True):
+        times.append(_times(program, column, count))
+        for time, (shape, _) in zip(times[-1], column.engines, strict=True):
+            engines[shape.model].append(count)
+            if shape.rate is not None:
+                speed[shape.model].append(shape.rate * time)
+    for index, limits in enumerate(packing.models):
+        program.Add(sum(engines[index]) >= limits.replicas_min)
+        program.Add(sum(engines[index]) <= limits.replicas_max)
+        if index in packing.bounding:
+            program.Add(sum(speed[index]) >= rate)
+    program.Maximize(rate)
+    program.SetHint(counts, [float(start[column]) for column in columns])
+    program.SetSolverSpecificParametersAsString(f"limits/nodes={nodes}\nlimits/gap=0.005")
+    if program.Solve() not in (pywraplp.Solver.OPTIMAL, pywraplp.Solver.FEASIBLE):
+        return None
+    return [
+        _Use(column, number, tuple(max(0.0, time.solution_value() / number - MARGIN) for time in of))
+        for column, count, of in zip(columns, counts, times, strict=True)
+        if (number := round(count.solution_value()))
+    ]
+
+
+def _room(program: pywraplp.Solver, packing: Packing, columns: Sequence[Column], counts: Sequence[Any]) -> None:
+    """Blocks of a size take the place of blocks of every smaller size."""
+    kinds = {slot.kind: slot for slot in packing.slots}
+    size = {kind: len(slot.devices) for kind, slot in kinds.items()}
+    for device_class in sorted(set(packing.classes)):
+        inside = {kind for kind, slot in kinds.items() if packing.classes[slot.devices[0]] == device_class}
+        for least in sorted({size[kind] for kind in inside}):
+            room = len({s.devices for s in packing.slots if s.kind in inside and len(s.devices) == least})
+            taken = [
+                count * (size[column.kind] // least)
+                for column, count in zip(columns, counts, strict=True)
+                if column.kind in inside and size[column.kind] >= least
+            ]
+            program.Add(sum(taken) <= room)
+
+
+def _times(program: pywraplp.Solver, column: Column, count: Any) -> list[pywraplp.Variable]:
+    """The time of all blocks with this content together, by engine."""
+    times = [program.NumVar(0, program.infinity(), "") for _ in column.engines]
+    on: dict[int, list[int]] = defaultdict(list)
+    for number, (_, offsets) in enumerate(column.engines):
+        for offset in offsets:
+            on[offset].append(number)
+    for together in sorted({tuple(numbers) for numbers in on.values()}):
+        program.Add(sum(times[number] for number in together) <= count)
+    return times
+
+
+def _realised(packing: Packing, uses: Iterable[_Use]) -> tuple[Put, ...] | None:
+    """Columns in blocks, the largest first, in the smallest free blocks that hold them."""
+    slots = {slot.devices: slot for slot in packing.slots}
+    size = {slot.kind: len(slot.devices) for slot in packing.slots}
+    puts: list[Put] = []
+    taken: set[int] = set()
+    for use in sorted(uses, key=lambda use: -size[use.column.kind]):
+        for _ in range(use.count):
+            block = next((s for s in packing.slots if _holds(packing, s, use.column, taken)), None)
+            if block is None:
+                return None
+            taken.update(block.devices)
+            for share, (shape, offsets) in zip(use.shares, use.column.engines, strict=True):
+                puts.append(Put(shape, slots[tuple(block.devices[offset] for offset in offsets)], share))
+    return tuple(sorted(puts, key=lambda put: (put.slot.devices, put.shape.model)))
+
+
+def _holds(packing: Packing, block: Slot, column: Column, taken: set[int]) -> bool:
+    if block.kind != column.kind or not taken.isdisjoint(block.devices):
+        return False
+    free = [packing.capacities[device] for device in block.devices]
+    for shape, offsets in column.engines:
+        for offset in offsets:
+            free[offset] -= shape.bytes
+    return min(free) >= 0
