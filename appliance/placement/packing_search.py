@@ -85,7 +85,9 @@ def _by_windows(
     """The greedy packing, then the best mixture of its variants, then windows for the objectives after the rate."""
     puts, rate = tuple(start), rate_of(packing, start)
     if rate is not None and bound is not None and rate < bound * (1 - effort.gap):
-        mixed = recombine(packing, [puts, *variants(packing, rate)], bound, effort.nodes)
+        found = sorted([puts, *variants(packing, rate)], key=lambda v: -(rate_of(packing, v) or 0.0))
+        puts, rate = found[0], rate_of(packing, found[0]) or 0.0
+        mixed = recombine(packing, found, bound, effort.nodes)
         if mixed is not None and holds(packing, mixed) and (rate_of(packing, mixed) or 0.0) > rate:
             puts, rate = mixed, rate_of(packing, mixed)
     for window in _idlest(packing, puts, effort, effort.later_rounds):

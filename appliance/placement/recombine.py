@@ -1,9 +1,10 @@
 """On many devices: the best mixture of block contents that greedy packings came up with.
 
 A column is what one block of devices holds: engines that touch each other. Blocks of one kind are alike, so it is
-enough to say how often each column is used and how its time is dealt out. That is a small mixed-integer program whatever
-the number of devices; OR-tools' SCIP solves it better than CP-SAT, because rates are continuous. Greedy packings under
-different rules supply the columns. The limit is one of nodes, not of time, so the answer is the same on any machine.
+enough to say how often each column is used and how its time is dealt out. That is a small mixed-integer program
+whatever the number of devices; OR-tools' SCIP solves it better than CP-SAT, because rates are continuous. Greedy
+packings under different rules supply the columns. The limit is one of nodes, not of time, so the answer is the same on
+any machine.
 """
 
 from __future__ import annotations
@@ -11,7 +12,6 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import combinations
 from typing import Any
 
 from ortools.linear_solver import pywraplp  # type: ignore[import-untyped]
@@ -20,8 +20,6 @@ from appliance.placement.packing import Packing, Put, Shape, Slot
 
 MARGIN = 1e-6
 """Shares are cut by it, so that the program's tolerances never overfill a device's time."""
-PAIRED_SIZE = 2
-"""Pairs of engines are offered for blocks of at most so many devices."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,30 +74,19 @@ def _columns(packing: Packing, puts: Sequence[Put]) -> list[Column] | None:
 
 
 def _simple(packing: Packing) -> Iterator[Column]:
-    """For each kind the fastest engine of each model alone, and in small blocks the best pairs of two models."""
+    """For each kind the fastest engine of each model alone."""
     for kind, shapes in packing.by_kind.items():
         slots = [slot for slot in packing.slots if slot.kind == kind]
         if not slots:
             continue
-        whole = tuple(range(len(slots[0].devices)))
         room = min(packing.capacities[device] for slot in slots for device in slot.devices)
         best: dict[int, Shape] = {}
-        fitting = [shape for shape in shapes if shape.rate and shape.bytes <= room]
-        for shape in fitting:
-            if (shape.rate or 0) > (best[shape.model].rate or 0 if shape.model in best else 0):
+        for shape in shapes:
+            fastest = best[shape.model].rate if shape.model in best else 0.0
+            if shape.bytes <= room and (shape.rate or 0.0) > (fastest or 0.0):
                 best[shape.model] = shape
+        whole = tuple(range(len(slots[0].devices)))
         yield from (Column(kind, ((shape, whole),)) for shape in best.values())
-        if len(whole) <= PAIRED_SIZE:
-            pairs: dict[tuple[int, int], tuple[float, Shape, Shape]] = {}
-            for a, b in combinations(fitting, 2):
-                worth = sum((s.rate or 0) / (best[s.model].rate or 1) for s in (a, b))
-                if a.model != b.model and a.bytes + b.bytes <= room:
-                    pairs[a.model, b.model] = max(pairs.get((a.model, b.model), (0.0, a, b)), (worth, a, b), key=_worth)
-            yield from (Column(kind, ((a, whole), (b, whole))) for _, a, b in pairs.values())
-
-
-def _worth(pair: tuple[float, Shape, Shape]) -> float:
-    return pair[0]
 
 
 def _mixture(
