@@ -19,7 +19,7 @@ from benchmarks.starter.appliance_process import DemoFailed, running_appliance
 from benchmarks.starter.evaluation import ONE_PASS, ORCHESTRATED, compare
 from benchmarks.starter.suite import Problem, load, spread
 
-TABLE_WIDTH = 130
+TABLE_WIDTH = 140
 RESULTS = Path(__file__).parents[1] / "results"
 DEMO_QUESTIONS = Path(__file__).parents[1] / "suites" / "starter-demo.txt"
 Config = Annotated[Path, typer.Option(help="Configuration of the appliance to start.")]

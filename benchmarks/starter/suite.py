@@ -34,9 +34,9 @@ def load(path: Path = SUITE) -> tuple[Problem, ...]:
 
 
 def spread(problems: Iterable[Problem], number: int) -> tuple[Problem, ...]:
-    """The first `number` problems, taken in turn from each number of steps, so that all are equally present."""
-    by_steps: dict[int, list[Problem]] = defaultdict(list)
+    """The first `number` problems, taken in turn from each number of steps and kind of wording."""
+    kinds: dict[tuple[int, str], list[Problem]] = defaultdict(list)
     for problem in problems:
-        by_steps[problem.steps].append(problem)
-    turns: Iterable[Sequence[Problem | None]] = zip_longest(*(by_steps[steps] for steps in sorted(by_steps)))
+        kinds[problem.steps, problem.wording].append(problem)
+    turns: Iterable[Sequence[Problem | None]] = zip_longest(*(kinds[kind] for kind in sorted(kinds)))
     return tuple(problem for problem in chain.from_iterable(turns) if problem is not None)[:number]
