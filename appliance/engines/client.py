@@ -241,7 +241,7 @@ def _raise_rejected(engine: EngineStatus, status: int, detail: str, where: str) 
     # The detail may quote the prompt, so it stays out of the message.
     if status == 400 and any(words in detail for words in _CONTEXT_WORDS):
         raise ContextTooLong(
-            f"the prompt does not fit into the {engine.max_model_len} tokens of {engine.model_id}; shorten it",
+            f"the prompt does not fit into the context of {engine.model_id}, {engine.max_model_len} tokens; shorten it",
             param="messages",
         )
     where = f" {where}" if where else ""

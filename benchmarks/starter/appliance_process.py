@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-import json
 import os
 import signal
 import socket
 import subprocess
 import sys
 import time
-import urllib.error
-import urllib.request
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from appliance.bootstrap.data_dir import Running, read_running
 from appliance.config import load
 
 START_LIMIT_S = 400
@@ -40,15 +38,13 @@ def running_appliance(config: Path) -> Iterator[RunningAppliance]:
     settings = load(config)
     port = _free_port(settings.server.host, settings.server.port)
     environment = {**os.environ, "APPLIANCE_PORT": str(port)}
-    running_file = settings.below_data_dir(Path("running.json"))
     process = subprocess.Popen(
         [sys.executable, "-m", "appliance", "up", "--config", str(config)], env=environment, start_new_session=True
     )
     try:
-        running = _wait_until_ready(process, running_file)
-        key_file = settings.below_data_dir(settings.server.api_key_file)
-        key = key_file.read_text(encoding="utf-8").split()[0]
-        yield RunningAppliance(str(running["url"]), key, process)
+        running = _wait_until_ready(process, settings.data_dir)
+        key = running.api_key_file.read_text(encoding="utf-8").split()[0] if running.api_key_file else "none"
+        yield RunningAppliance(running.url, key, process)
     finally:
         code = _stop(process)
     if code not in {0, 130}:
@@ -68,32 +64,17 @@ def _free_port(host: str, wanted: int) -> int:
     raise DemoFailed(f"no free port on {host}")
 
 
-def _wait_until_ready(process: subprocess.Popen[bytes], running_file: Path) -> Mapping[str, object]:
+def _wait_until_ready(process: subprocess.Popen[bytes], data_dir: Path) -> Running:
+    """The appliance announces itself when every engine is ready."""
     deadline = time.monotonic() + START_LIMIT_S
     while time.monotonic() < deadline:
         if process.poll() is not None:
             raise DemoFailed(f"`appliance up` ended with exit code {process.returncode}; its message stands above")
-        running = _read(running_file)
-        if running.get("pid") == process.pid and _is_ready(str(running["url"])):
+        running = read_running(data_dir)
+        if running is not None and running.pid == process.pid:
             return running
         time.sleep(0.2)
     raise DemoFailed(f"the appliance was not ready after {START_LIMIT_S} s")
-
-
-def _read(path: Path) -> Mapping[str, object]:
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return {}
-    return content if isinstance(content, dict) else {}
-
-
-def _is_ready(url: str) -> bool:
-    try:
-        with urllib.request.urlopen(f"{url}/ready", timeout=2) as answer:  # noqa: S310 (our own loopback address)
-            return bool(answer.status == 200)
-    except (urllib.error.URLError, OSError):
-        return False
 
 
 def _stop(process: subprocess.Popen[bytes]) -> int:
