@@ -13,7 +13,7 @@ import pytest
 ROOT = Path(__file__).parents[2]
 LOOPBACK_ONLY = [sys.executable, str(Path(__file__).with_name("loopback_only.py"))]
 
-pytestmark = [pytest.mark.e2e, pytest.mark.xdist_group("e2e")]
+pytestmark = pytest.mark.e2e
 
 
 def isolated() -> list[str]:

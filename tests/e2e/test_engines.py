@@ -31,7 +31,7 @@ from appliance.supervisor.supervisor import Supervisor
 from tests.fakes.engine_commands import ROOT, fake_specs
 from tests.fakes.polling import until
 
-pytestmark = [pytest.mark.e2e, pytest.mark.xdist_group("e2e")]
+pytestmark = pytest.mark.e2e
 
 PYTHON = Path(os.environ.get("APPLIANCE_ENGINE_PYTHON", ROOT / ".venv-engine/bin/python"))
 WEIGHTS = ROOT / "models/starter/weights"

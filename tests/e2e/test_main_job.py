@@ -22,7 +22,7 @@ from tests.e2e.readme_blocks import blocks
 ROOT = Path(__file__).parents[2]
 CONFIG = ROOT / "config" / "starter.yaml"
 
-pytestmark = [pytest.mark.e2e, pytest.mark.xdist_group("e2e")]
+pytestmark = pytest.mark.e2e
 
 
 @pytest.fixture(scope="module")

@@ -15,7 +15,7 @@ FILES = ("tests/starter/test_model.py", "tests/starter/test_orchestration.py")
 # Pytest comes from this environment, and stands last, so that everything else is the engines' own.
 RUN = "import sys; sys.path.append(sys.argv.pop(1)); import pytest; sys.exit(pytest.main(sys.argv[1:]))"
 
-pytestmark = [pytest.mark.e2e, pytest.mark.xdist_group("e2e")]
+pytestmark = pytest.mark.e2e
 
 
 def test_training_code_in_the_engines_environment() -> None:
