@@ -14,11 +14,12 @@ from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from typing import Any
 
-ID_PATTERN = "s[0-9]{1,3}"
-"""Ids as planners may write them; without an upper bound a lost model writes digits to its last token."""
+ID_PATTERN = "s[0-9A-Za-z]{1,12}"
+"""Ids as planners may write them: `s1`, or after what the result is of, `sZoe`, which small models find again more
+surely. Without an upper bound a lost model writes on to its last token."""
 
-_ID = re.compile(r"s[0-9]+")
-_REFERENCE = re.compile(r"\$(s[0-9]+)")
+_ID = re.compile(r"s[0-9A-Za-z]+")
+_REFERENCE = re.compile(r"\$(s[0-9A-Za-z]+)")
 _KEYS = ({"id", "skill", "do"}, {"id", "skill", "do", "needs"})
 
 
@@ -108,7 +109,7 @@ def _malformed(step: Any, skills: Collection[str]) -> str:
     if not all(isinstance(step[key], str) for key in ("id", "skill", "do")):
         return "id, skill and do must be strings"
     if not _ID.fullmatch(step["id"]):
-        return "its id is not s and a number"
+        return "its id is not s and a number or word"
     if step["skill"] not in skills:
         return f"nobody has its skill; known: {', '.join(skills)}"
     if not step["do"].strip():

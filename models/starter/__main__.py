@@ -9,10 +9,10 @@ def parser() -> argparse.ArgumentParser:
     top = argparse.ArgumentParser(prog="python -m models.starter", description=__doc__)
     verbs = top.add_subparsers(dest="verb", required=True)
     build = verbs.add_parser("build", help="the whole pipeline, resumable")
-    build.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="threads to use at once")
+    build.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="cores to use at once")
     train = verbs.add_parser("train", help="train one model, or take its training up")
     train.add_argument("name", choices=("planner", "math", "text", "verifier", "generalist"))
-    train.add_argument("--threads", type=int, default=None)
+    train.add_argument("--workers", type=int, default=None, help="processes of one thread each")
     export = verbs.add_parser("export", help="write the weights of the last checkpoint")
     export.add_argument("name", choices=("planner", "math", "text", "verifier", "generalist"))
     verbs.add_parser("own-errors", help="collect the executors' own errors for the verifier")
@@ -60,7 +60,7 @@ def main() -> None:
         from models.starter.train import export_checkpoint, train
 
         if options.verb == "train":
-            train(options.name, options.threads)
+            train(options.name, options.workers)
         else:
             export_checkpoint(options.name)
 

@@ -61,8 +61,10 @@ def group_by_length(examples: list[Encoded], batch_tokens: int, rng: random.Rand
     return groups
 
 
-def batches(name: str, tokenizer_path: Path, seed: int, start: int, batch_tokens: int) -> Iterator[tuple[int, Batch]]:
-    """Endless batches with the number of the chunk that they come from, from chunk `start` on."""
+def batches(
+    name: str, tokenizer_path: Path, seed: int, start: int, batch_tokens: int, stride: int = 1
+) -> Iterator[tuple[int, Batch]]:
+    """Endless batches with the number of the chunk that they come from: `start`, `start + stride` and so on."""
     with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
 
         def submit(index: int) -> "Future[list[Encoded]]":
@@ -71,7 +73,7 @@ def batches(name: str, tokenizer_path: Path, seed: int, start: int, batch_tokens
         index, ahead = start, submit(start)
         while True:
             examples = ahead.result()
-            ahead = submit(index + 1)
+            ahead = submit(index + stride)
             for group in group_by_length(examples, batch_tokens, random.Random(index)):
                 yield index, pad_batch(group)
-            index += 1
+            index += stride

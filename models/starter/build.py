@@ -20,7 +20,7 @@ class TrainingFailed(RuntimeError):
 
 
 def run_side_by_side(names: Iterable[str], jobs: int) -> None:
-    """Trains models in processes of their own, the largest first, as many threads at once as there are jobs."""
+    """Trains models in processes of their own, the largest first, as many workers at once as there are jobs."""
     waiting = sorted((n for n in names if not finished(n)), key=lambda n: -PLANS[n].minutes)
     running: dict[str, subprocess.Popen[bytes]] = {}
     try:
@@ -31,8 +31,8 @@ def run_side_by_side(names: Iterable[str], jobs: int) -> None:
                     raise TrainingFailed(f"training of {name} ended with {code}; run build again to resume")
                 if code == 0:
                     del running[name]
-            busy = sum(PLANS[name].threads for name in running)
-            fitting = [n for n in waiting if busy + PLANS[n].threads <= jobs or not running]
+            busy = sum(PLANS[name].workers for name in running)
+            fitting = [n for n in waiting if busy + PLANS[n].workers <= jobs or not running]
             if fitting:
                 waiting.remove(fitting[0])
                 running[fitting[0]] = subprocess.Popen([sys.executable, "-m", "models.starter", "train", fitting[0]])

@@ -96,7 +96,7 @@ def resolve(do: str, results: dict[str, str]) -> str:
     while i < len(do):
         if do[i] == "$":
             end = i + 2
-            while end < len(do) and do[end].isdigit():
+            while end < len(do) and do[end].isalnum():
                 end += 1
             out.append(results[do[i + 1 : end]])
             i = end

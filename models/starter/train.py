@@ -3,6 +3,7 @@
 import shutil
 import signal
 from collections.abc import Callable
+from functools import partial
 
 import torch
 
@@ -11,6 +12,7 @@ from models.starter.model import Llama
 from models.starter.roster import PLANS, RUNS, TOKENIZER, weights_folder
 from models.starter.tokenizer import save_tokenizer, train_tokenizer
 from models.starter.training import CHECKPOINT, LOG, Trainer
+from models.starter.workers import Team, gathered
 
 MAX_TOKENS = 1024
 STOPPED = 130
@@ -27,22 +29,33 @@ def make_tokenizer() -> None:
         save_tokenizer(train_tokenizer(), TOKENIZER.parent, MAX_TOKENS)
 
 
-def train(name: str, threads: int | None = None, report: Callable[[str], None] = say) -> None:
+def trainer_of(name: str, team: Team) -> Trainer:
+    """A worker's trainer, at the last checkpoint if there is one."""
+    trainer = Trainer(PLANS[name], RUNS / name, team)
+    trainer.resume()
+    return trainer
+
+
+def assist(name: str, team: Team) -> None:
+    """What the workers beside the first one do."""
+    trainer_of(name, team).run(TOKENIZER)
+
+
+def train(name: str, workers: int | None = None, report: Callable[[str], None] = say) -> None:
     """Trains to the end of the time budget, then exports."""
     make_tokenizer()
-    trainer = Trainer(PLANS[name], RUNS / name)
-    if threads:
-        torch.set_num_threads(threads)
-    if trainer.resume():
-        report(f"{name}: going on at {trainer.fraction:.0%}")
-    if trainer.fraction < 1:
+    if not finished(name):
         signal.signal(signal.SIGTERM, signal.default_int_handler)
-        try:
-            trainer.run(TOKENIZER, report)
-        except KeyboardInterrupt:
-            trainer.save()
-            report(f"{name}: stopped at {trainer.fraction:.0%}; the next run goes on from there")
-            raise SystemExit(STOPPED) from None
+        with gathered(workers or PLANS[name].workers, partial(assist, name)) as team:
+            trainer = trainer_of(name, team)
+            if trainer.progress.steps:
+                report(f"{name}: going on at {trainer.fraction:.0%}")
+            try:
+                trainer.run(TOKENIZER, report)
+            except KeyboardInterrupt:
+                trainer.save()
+                report(f"{name}: stopped at {trainer.fraction:.0%}; the next run goes on from there")
+                raise SystemExit(STOPPED) from None
     export_checkpoint(name)
 
 

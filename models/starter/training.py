@@ -1,4 +1,4 @@
-"""Trains one model within a time budget: Muon for the matrices, AdamW for the rest, resumable."""
+"""Trains one model within a time budget: Muon for the matrices, AdamW for the rest, resumable, over several workers."""
 
 import json
 import math
@@ -14,6 +14,7 @@ from torch.optim import AdamW, Muon
 
 from models.starter.batches import IGNORE, Batch, batches
 from models.starter.model import Llama, Size
+from models.starter.workers import ALONE, Team
 
 CHECKPOINT_EVERY_S = 60.0
 CHECKPOINT = "checkpoint.pt"
@@ -22,12 +23,12 @@ LOG = "log.json"
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """How one model is trained."""
+    """How one model is trained; `minutes` are minutes of one core, all workers together."""
 
     name: str
     size: Size
     minutes: float
-    threads: int = 1
+    workers: int = 1
     batch_tokens: int = 3000
     matrix_rate: float = 0.02
     other_rate: float = 0.004
@@ -36,7 +37,7 @@ class Plan:
 
 @dataclass(slots=True)
 class Progress:
-    """What has been done so far, over all resumed runs."""
+    """What has been done so far, over all resumed runs and all workers."""
 
     seconds: float = 0.0
     cpu_seconds: float = 0.0
@@ -53,12 +54,15 @@ def rate_factor(fraction: float, steps: int) -> float:
 
 
 class Trainer:
-    """One model, its optimizers and its progress."""
+    """One model, its optimizers and its progress; every worker has one, and all of them stay equal.
 
-    def __init__(self, plan: Plan, folder: Path) -> None:
+    Each worker computes the gradients of batches of its own on one thread; their mean is applied by all.
+    """
+
+    def __init__(self, plan: Plan, folder: Path, team: Team = ALONE) -> None:
         torch.manual_seed(plan.seed)
-        torch.set_num_threads(plan.threads)
-        self.plan, self.folder, self.progress = plan, folder, Progress()
+        torch.set_num_threads(1)
+        self.plan, self.folder, self.progress, self.team = plan, folder, Progress(), team
         self.model = Llama(plan.size)
         matrices = [p for n, p in self.model.named_parameters() if p.dim() == 2 and "embed" not in n]
         others = [p for n, p in self.model.named_parameters() if p.dim() != 2 or "embed" in n]
@@ -73,24 +77,41 @@ class Trainer:
         """How much of the time budget is used."""
         return self.progress.seconds / (self.plan.minutes * 60)
 
-    def step(self, batch: Batch) -> float:
-        """One update; returns the loss per answer token."""
-        factor = rate_factor(self.fraction, self.progress.steps)
-        for optimizer, rate in zip(self.optimizers, self.rates, strict=True):
-            for group in optimizer.param_groups:
-                group["lr"] = rate * factor
+    def gradients(self, batch: Batch) -> float:
+        """Adds a batch's gradients up; returns the loss per answer token."""
         wanted = batch.targets != IGNORE
         with torch.autocast("cpu", dtype=torch.bfloat16):
             logits = self.model(batch.tokens, wanted)
         loss = functional.cross_entropy(logits.float(), batch.targets[wanted])
         loss.backward()
+        return float(loss.detach())
+
+    def update(self) -> None:
+        """Applies the gradients at the rate of the moment."""
+        factor = rate_factor(self.fraction, self.progress.steps)
+        for optimizer, rate in zip(self.optimizers, self.rates, strict=True):
+            for group in optimizer.param_groups:
+                group["lr"] = rate * factor
         torch.nn.utils.clip_grad_norm_(self.model.parameters(), 1.0)
         for optimizer in self.optimizers:
             optimizer.step()
             optimizer.zero_grad(set_to_none=True)
-        self.progress.tokens += batch.tokens.numel()
-        self.progress.answer_tokens += int(wanted.sum())
-        return float(loss)
+
+    def step(self, batch: Batch, seconds: float, cpu_seconds: float) -> float:
+        """One update of all workers together; returns the mean loss. The seconds are those since the last step."""
+        loss = self.gradients(batch)
+        gradients = [p.grad for p in self.model.parameters() if p.grad is not None]
+        answers = int((batch.targets != IGNORE).sum())
+        mine = torch.tensor([seconds, cpu_seconds, batch.tokens.numel(), answers, loss], dtype=torch.float64)
+        total = self.team.combine(gradients, mine)
+        progress = self.progress
+        progress.seconds += float(total[0])
+        progress.cpu_seconds += float(total[1])
+        progress.tokens += int(total[2])
+        progress.answer_tokens += int(total[3])
+        self.update()
+        progress.steps += 1
+        return float(total[4]) / self.team.size
 
     def save(self) -> None:
         """Writes the checkpoint and the log, each in one move."""
@@ -117,34 +138,35 @@ class Trainer:
             for optimizer, saved in zip(self.optimizers, state["optimizers"], strict=True):
                 optimizer.load_state_dict(saved)
             self.progress = Progress(**state["progress"])
-            self.progress.chunk += 1
+            self.progress.chunk += self.team.size
         return True
 
     def run(self, tokenizer_path: Path, report: Callable[[str], None] = print) -> None:
-        """Trains until the time budget is used."""
-        saved = reported = last = time.monotonic()
+        """Trains until the time budget is used; the first worker reports and saves."""
+        start = saved = reported = last = time.monotonic()
         cpu = time.process_time()
         smooth = math.nan
-        start = self.progress.chunk
-        for chunk, batch in batches(self.plan.name, tokenizer_path, self.plan.seed, start, self.plan.batch_tokens):
+        first, plan, progress, tokens = self.progress.chunk, self.plan, self.progress, self.progress.tokens
+        for round_, batch in batches(
+            plan.name, tokenizer_path, plan.seed, first + self.team.rank, plan.batch_tokens, self.team.size
+        ):
             if self.fraction >= 1:
                 break
-            loss = self.step(batch)
-            smooth = loss if math.isnan(smooth) else 0.98 * smooth + 0.02 * loss
             now, now_cpu = time.monotonic(), time.process_time()
-            self.progress.seconds += now - last
-            self.progress.cpu_seconds += now_cpu - cpu
-            self.progress.steps, self.progress.chunk, self.progress.loss = self.progress.steps + 1, chunk, smooth
+            loss = self.step(batch, now - last, now_cpu - cpu)
             last, cpu = now, now_cpu
-            if now - reported > 20:
-                left = self.plan.minutes * 60 - self.progress.seconds
+            smooth = loss if math.isnan(smooth) else 0.98 * smooth + 0.02 * loss
+            progress.chunk, progress.loss = round_ - self.team.rank, smooth
+            if self.team.rank == 0 and now - reported > 20:
+                left = (plan.minutes * 60 - progress.seconds) / self.team.size / 60
+                speed = (progress.tokens - tokens) / (now - start)
                 report(
-                    f"{self.plan.name}: {self.fraction:.0%} loss {smooth:.4f} steps {self.progress.steps} "
-                    f"tokens {self.progress.tokens / 1e6:.1f}M {self.progress.tokens / self.progress.seconds:.0f}/s "
-                    f"eta {left / 60:.1f} min"
+                    f"{plan.name}: {self.fraction:.0%} loss {smooth:.4f} steps {progress.steps} tokens "
+                    f"{progress.tokens / 1e6:.1f}M {speed:.0f}/s eta {left:.1f} min"
                 )
                 reported = now
-            if now - saved > CHECKPOINT_EVERY_S:
+            if self.team.rank == 0 and now - saved > CHECKPOINT_EVERY_S:
                 self.save()
                 saved = now
-        self.save()
+        if self.team.rank == 0:
+            self.save()

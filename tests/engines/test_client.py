@@ -146,7 +146,7 @@ def test_the_detail_of_a_rejection_is_beside_the_message() -> None:
 def test_a_prompt_that_is_too_long() -> None:
     async def main() -> None:
         async with FakeVllm(max_model_len=10) as fake:
-            with pytest.raises(ContextTooLong, match="10 tokens of fake"):
+            with pytest.raises(ContextTooLong, match="context of fake, 10 tokens"):
                 await collect(fake, call("x" * 400))
 
     run(main())

@@ -9,7 +9,7 @@ from models.starter.problems.splits import Split
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """One step of a plan; `do` may name earlier results as `$s1`."""
+    """One step of a plan; `do` may name earlier results as `$s1` or `$sZoe`."""
 
     id: str
     skill: str
@@ -43,18 +43,21 @@ class Draft:
     split: Split
     steps: list[Step] = field(default_factory=list)
 
-    def _add(self, pattern: str, operands: tuple[Operand, ...]) -> Ref:
+    def _add(self, pattern: str, operands: tuple[Operand, ...], subject: str = "") -> Ref:
         concrete = pattern.format(*map(value_of, operands))
         result = evaluate(concrete)
         if split_of(concrete) != self.split:
             raise UnfitOperation("another part of the data")
-        name = f"s{len(self.steps) + 1}"
+        name = f"s{subject or len(self.steps) + 1}"
         self.steps.append(Step(name, "math" if is_math(concrete) else "text", pattern.format(*map(str, operands))))
         return Ref(name, result)
 
-    def math(self, a: Operand, operator: str, b: Operand) -> Ref:
-        """Adds an arithmetic step."""
-        return self._add("{}" + operator + "{}", (a, b))
+    def math(self, a: Operand, operator: str, b: Operand, subject: str = "") -> Ref:
+        """Adds an arithmetic step, called by what its result is of (`Zoe`), or by its number.
+
+        A planner that writes whose amount a step is finds it again by name instead of by counting steps.
+        """
+        return self._add("{}" + operator + "{}", (a, b), subject)
 
     def text(self, verb: str, *codes: Operand) -> Ref:
         """Adds a text step; for `count` the letter comes first."""

@@ -47,7 +47,9 @@ def price_list(story: Story, steps: int) -> str:
     things = rng.sample(THINGS, kinds)
     prices = [rng.randint(2, rng.choice((20, 99, 99, 400))) for _ in things]
     counts = [story.draft.choose(price, "*", 2, 9) for price in prices]
-    amounts: list[Operand] = [story.draft.math(p, "*", c) for p, c in zip(prices, counts, strict=True)]
+    amounts: list[Operand] = [
+        story.draft.math(p, "*", c, thing) for p, c, thing in zip(prices, counts, things, strict=True)
+    ]
     phrases = [f"{count} {plural(thing)}" for count, thing in zip(counts, things, strict=True)]
     order = story.say(orders.BUY, N=name, list=phrases[0] if kinds == 1 else joined(phrases))
     sentences = price_sentences(story, things, prices)

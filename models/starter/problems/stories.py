@@ -93,7 +93,7 @@ def people(story: Story, steps: int) -> str:
     for i in range(1, relations + 1):
         near = rng.random() < NEAR or i == 1
         of = i - 1 if near else rng.randrange(i - 1)
-        result, operator, number = story.apply(amounts[of])
+        result, operator, number = story.apply(amounts[of], names[i])
         amounts.append(result)
         sentences.append(relation(story, operator, names[of], names[i], near, n=number, k=number, items=items))
     missing = steps - relations
@@ -134,7 +134,7 @@ def parallel(story: Story, steps: int) -> str:
         else:
             x = story.start()
             y = story.number(x, operator)
-        amounts.append(story.draft.math(x, operator, y))
+        amounts.append(story.draft.math(x, operator, y, name))
         sentences.append(capitalised(story.say(PARTS[operator], A=name, x=x, y=y, **slots)))
     question = ask_combined(story, names, amounts, plural(item))
     return " ".join([*sentences, question])

@@ -58,13 +58,13 @@ class Story:
             return self.rng.choice("++**-")
         return self.rng.choice("+-*/")
 
-    def apply(self, operand: Operand) -> tuple[Ref, str, int]:
-        """One more arithmetic step: its result, operator and second operand."""
+    def apply(self, operand: Operand, subject: str = "") -> tuple[Ref, str, int]:
+        """One more arithmetic step, called after its subject: its result, operator and second operand."""
         for _ in range(12):
             operator = self.operator(operand)
             try:
                 number = self.number(operand, operator)
-                return self.draft.math(operand, operator, number), operator, number
+                return self.draft.math(operand, operator, number, subject), operator, number
             except UnfitOperation:
                 continue
         raise UnfitOperation("no operator fits")
