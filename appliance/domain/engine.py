@@ -20,7 +20,8 @@ class EngineSpec:
 
     `gpu_ids` are indices or UUIDs for CUDA_VISIBLE_DEVICES and empty on the CPU. `cpu_threads` is the number of
     OpenMP threads of a CPU engine. `gpu_memory_utilization` is passed even where `kv_cache_memory_bytes` pins the KV
-    cache, because vLLM checks it first.
+    cache, because vLLM checks it first. Of the engines with the same `turn_group` one is awake at a time (empty: it is
+    awake all the time); the others sleep at vLLM's `sleep_level`, where 0 means that they are stopped instead.
     """
 
     engine_id: str
@@ -40,6 +41,8 @@ class EngineSpec:
     enforce_eager: bool = False
     cpu_threads: int = 1
     extra_args: tuple[str, ...] = ()
+    turn_group: str = ""
+    sleep_level: int = 0
 
 
 class EngineState(StrEnum):
@@ -68,6 +71,13 @@ class EngineStatus:
     max_num_seqs: int
     pid: int | None = None
     detail: str = ""
+    turn_group: str = ""
+
+    @property
+    def awaits_turn(self) -> bool:
+        """It takes no call now, but will when its turn comes: a call may wait for it."""
+        switching = self.state in {EngineState.DRAINING, EngineState.WARMING}
+        return self.state is EngineState.ASLEEP or (bool(self.turn_group) and switching)
 
     def __repr__(self) -> str:
         """Without the key, so that no log line can show it."""
