@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
 
@@ -11,14 +10,19 @@ import typer
 import yaml
 from rich.console import Console
 
+from appliance.bootstrap.planning import problem_of
+from appliance.bootstrap.running_plan import load_plan, plan_json, require_running_plan
 from appliance.cli.door import WRONG_INPUT, complain
 from appliance.cli.options import ConfigOption, settings_of
-from appliance.cli.plan_input import load_plan, problem_of
 from appliance.cli.plan_values import helm_values
 from appliance.cli.plan_view import differences, picture
-from appliance.domain.placement import Unplaceable
+from appliance.config import Settings
+from appliance.domain.placement import PlacementPlan, Unplaceable
 from appliance.errors import ConfigError
 from appliance.placement.problem import Problem
+
+RUNNING = "running"
+"""In place of a file after --diff: the plan of the appliance that runs on the configuration's data directory."""
 
 
 def plan(
@@ -30,14 +34,19 @@ def plan(
     as_values: Annotated[bool, typer.Option("--helm-values", help="Print the packs as YAML for the chart.")] = False,
     why: Annotated[str | None, typer.Option("--why", metavar="MODEL", help="Explain one model's place.")] = None,
     diff: Annotated[
-        Path | None, typer.Option("--diff", help="Compare with a plan saved by --json, and move as little as possible.")
+        Path | None,
+        typer.Option(
+            "--diff",
+            metavar="FILE|running",
+            help="Compare with a plan saved by --json, or with the one that runs, and move as little as possible.",
+        ),
     ] = None,
 ) -> None:
     """Place the models of the pool on GPUs, and show what that yields. Nothing is started."""
     if sum((as_json, as_values, why is not None)) > 1:
         raise ConfigError("--json, --helm-values and --why exclude each other; give one of them")
     settings = settings_of(config)
-    old = load_plan(diff) if diff is not None else None
+    old = _earlier(diff, settings)
     problem = problem_of(settings, inventory, old)
     console = Console()
     if why is not None:
@@ -49,13 +58,20 @@ def plan(
     if isinstance(answer, Unplaceable):
         _refuse(answer, as_json)
     elif as_json:
-        typer.echo(json.dumps(asdict(answer), indent=2))
+        typer.echo(plan_json(answer))
     elif as_values:
         typer.echo(yaml.safe_dump(helm_values(answer), sort_keys=False), nl=False)
     else:
         picture(console, problem, answer)
         if old is not None:
             differences(console, old, answer)
+
+
+def _earlier(diff: Path | None, settings: Settings) -> PlacementPlan | None:
+    """What --diff names."""
+    if diff is None:
+        return None
+    return require_running_plan(settings.data_dir) if str(diff) == RUNNING else load_plan(diff)
 
 
 def _refuse(answer: Unplaceable, as_json: bool) -> None:

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 
 from appliance.domain.demand import RoleDemand
 from appliance.domain.geometry import Attention, Geometry, LatentAttention
-from appliance.placement.calibration import calibration_key
+from appliance.placement.calibration import CalibrationKey, calibration_key
 from appliance.placement.devices import Floor, SlotKind
-from appliance.placement.engine_shape import EngineShape
+from appliance.placement.engine_shape import Card, EngineShape
 from appliance.placement.memory import EngineMemory, engine_memory
 from appliance.placement.packing import Shape
 from appliance.placement.problem import Problem, Wanted
@@ -96,9 +96,10 @@ def candidate(problem: Problem, wanted: Wanted, kind: SlotKind, calls: tuple[Rol
     if wanted.data_class and wanted.data_class not in node.data_classes:
         return None
     card, shape = kind.device.card, shape_of(problem, wanted, kind.size)
-    key = calibration_key(wanted.model_id, wanted.model.revision, shape, card)
     try:
-        memory = engine_memory(geometry, shape, card, calibration=problem.calibrations.get(key))
+        memory = engine_memory(
+            geometry, shape, card, calibration=problem.calibrations.get(key_of(problem, wanted, kind.size, card))
+        )
     except ValueError:
         return None
     speed = speed_of(kind.device.accelerator)
@@ -115,9 +116,16 @@ def shape_of(problem: Problem, wanted: Wanted, ranks: int) -> EngineShape:
         max_num_seqs=wanted.max_num_seqs,
         max_num_batched_tokens=wanted.max_num_batched_tokens,
         quantization=wanted.quantization or wanted.model.quantization,
+        dtype_bytes=wanted.dtype_bytes,
         enforce_eager=wanted.enforce_eager,
         vllm_version=problem.vllm_version,
     )
+
+
+def key_of(problem: Problem, wanted: Wanted, ranks: int, card: Card) -> CalibrationKey:
+    """What an earlier start must have been for its measurements to be believed here."""
+    shape = shape_of(problem, wanted, ranks)
+    return calibration_key(wanted.model_id, wanted.model.revision, shape, card, wanted.extra_args)
 
 
 def shapes(model: int, found: Candidate, kind: int, room_bytes: int) -> Iterator[Shape]:

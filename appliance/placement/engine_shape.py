@@ -6,6 +6,8 @@ import re
 from dataclasses import dataclass
 
 GIB = 2**30
+DEFAULT_VLLM_VERSION = "0.33.0"
+"""What is planned for where no vLLM is installed."""
 UNKNOWN_VERSION = (0, 0, 0)
 
 
@@ -40,7 +42,7 @@ class EngineShape:
     dtype_bytes: int = 2
     block_size: int = 16
     enforce_eager: bool = False
-    vllm_version: str = "0.33.0"
+    vllm_version: str = DEFAULT_VLLM_VERSION
     legacy_engine: bool = False
     expert_ranks: int = 0
 

@@ -10,6 +10,7 @@ from appliance.domain.model import Model
 from appliance.domain.node import Node
 from appliance.domain.placement import PlacementPlan
 from appliance.placement.calibration import Calibration, CalibrationKey
+from appliance.placement.engine_shape import DEFAULT_VLLM_VERSION
 
 DEFAULT_RESERVE_BYTES = 256 * 2**20
 ALL_SIZES = (1, 2, 4, 8)
@@ -21,6 +22,7 @@ class Wanted:
 
     `gpus` and `nodes` pin it: (node, GPU id) pairs and node names; empty: anywhere. `least_kv_bytes` is the smallest KV
     cache per GPU. With `replicas_min` 0 the model is left out where not all fit. `may_sleep`: it may take turns.
+    `extra_args` only tell one calibration from another.
     """
 
     model: Model
@@ -36,7 +38,9 @@ class Wanted:
     data_class: str = ""
     may_sleep: bool = True
     quantization: str | None = None
+    dtype_bytes: int = 2
     enforce_eager: bool = False
+    extra_args: tuple[str, ...] = ()
 
     @property
     def model_id(self) -> str:
@@ -66,4 +70,4 @@ class Problem:
     constraints: Constraints = field(default_factory=Constraints)
     running: PlacementPlan | None = None
     calibrations: Mapping[CalibrationKey, Calibration] = field(default_factory=dict)
-    vllm_version: str = "0.33.0"
+    vllm_version: str = DEFAULT_VLLM_VERSION

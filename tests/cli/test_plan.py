@@ -151,14 +151,14 @@ def test_forms_exclude_each_other_and_a_saved_plan_must_be_one(tmp_path: Path) -
 
 
 def test_without_a_gpu_an_inventory_is_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("appliance.cli.plan_input.list_gpus", lambda: ())
+    monkeypatch.setattr("appliance.bootstrap.planning.list_gpus", lambda: ())
     result = run("--config", str(SMALL))
     assert result.exit_code == 2
     assert "--inventory FILE" in result.stderr
 
 
 def test_problem_follows_the_configuration() -> None:
-    from appliance.cli.plan_input import problem_of
+    from appliance.bootstrap.planning import problem_of
     from appliance.config import load
 
     problem = problem_of(load(SMALL, {}), ROOT / "config" / "inventories" / "one-l4.yaml")

@@ -2,32 +2,41 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from pydantic import TypeAdapter, ValidationError
-
+from appliance.bootstrap.calibrations import calibrations_file, read_calibrations
+from appliance.bootstrap.running_plan import others_bytes, running_plan
+from appliance.catalog.architecture import geometry_from_config
 from appliance.catalog.loader import find, load_catalog
-from appliance.config import PoolMember, Settings, describe
+from appliance.config import PoolMember, Settings
 from appliance.domain.demand import Demand, RoleDemand
 from appliance.domain.model import Model
 from appliance.domain.node import Accelerator, Node
 from appliance.domain.placement import PlacementPlan
 from appliance.domain.placement_settings import DEFAULT_CALLS, DEFAULT_DIRECT, PlacementModelSettings
+from appliance.engines.version import installed_version
 from appliance.errors import CatalogError, ConfigError
 from appliance.inventory.declared import load_inventory
 from appliance.inventory.host import read_host
 from appliance.inventory.nvml import list_gpus
+from appliance.placement.engine_shape import DEFAULT_VLLM_VERSION
 from appliance.placement.problem import ALL_SIZES, Constraints, Problem, Wanted
 
 LOCAL = "local"
+DTYPE_BYTES = {"float32": 4}
+"""Bytes of an element where a pool entry's `dtype` says something else than 16 bits."""
 
 
-def problem_of(settings: Settings, inventory: Path | None, running: PlacementPlan | None = None) -> Problem:
-    """The whole problem. Raises ConfigError that names file, key and way out."""
+def problem_of(settings: Settings, inventory: Path | None, before: PlacementPlan | None = None) -> Problem:
+    """The whole problem; engines of `before` are moved as little as possible. Raises ConfigError: file, key, way out.
+
+    What earlier starts of these engines measured is believed where it holds for the version of vLLM that would run.
+    """
     catalog = load_catalog(settings.models.catalog)
-    nodes = nodes_of(inventory)
+    nodes = nodes_of(inventory, running_plan(settings.data_dir))
     asked = settings.placement
     roles = {role: models for role, models in settings.role_models().items() if models}
     return Problem(
@@ -38,12 +47,14 @@ def problem_of(settings: Settings, inventory: Path | None, running: PlacementPla
         constraints=Constraints(
             frozenset(asked.licences), asked.forbidden_pairs, asked.reserve_bytes, asked.turns, asked.different_families
         ),
-        running=running,
+        running=before,
+        calibrations=read_calibrations(calibrations_file(settings.data_dir)),
+        vllm_version=installed_version(settings.engines.python) or DEFAULT_VLLM_VERSION,
     )
 
 
-def nodes_of(inventory: Path | None) -> tuple[Node, ...]:
-    """Declared nodes, or this machine's GPUs as NVML sees them."""
+def nodes_of(inventory: Path | None, running: PlacementPlan | None = None) -> tuple[Node, ...]:
+    """Declared nodes, or this machine's GPUs as NVML sees them, without what the engines of `running` hold of them."""
     if inventory is not None:
         return load_inventory(inventory)
     gpus = list_gpus()
@@ -51,22 +62,8 @@ def nodes_of(inventory: Path | None) -> tuple[Node, ...]:
         raise ConfigError(
             "no NVIDIA GPU was found here; name an inventory with --inventory FILE (see config/inventories)"
         )
-    devices = tuple(Accelerator(gpu.uuid, gpu.name, gpu.total_bytes, gpu.total_bytes - gpu.free_bytes) for gpu in gpus)
+    devices = tuple(Accelerator(gpu.uuid, gpu.name, gpu.total_bytes, others_bytes(gpu, running)) for gpu in gpus)
     return (Node(LOCAL, devices, read_host().available_bytes),)
-
-
-def load_plan(path: Path) -> PlacementPlan:
-    """A plan saved by `appliance plan --json`. Raises ConfigError."""
-    try:
-        return TypeAdapter(PlacementPlan).validate_json(path.read_bytes())
-    except OSError as error:
-        raise ConfigError(
-            f"{path}: can't be read: {error.strerror}; save a plan with `appliance plan --json`"
-        ) from None
-    except ValidationError as error:
-        raise ConfigError(
-            f"{path}: is no saved plan: {describe(error)}; save one with `appliance plan --json`"
-        ) from None
 
 
 def _wanted(
@@ -77,6 +74,7 @@ def _wanted(
         model = find(catalog, member.model)
     except CatalogError as error:
         raise ConfigError(f"{settings.source}: pool.{position}.model: {error}") from None
+    model = _with_geometry(model, settings.models.store / member.model)
     engine, limits = member.engine, settings.placement.models.get(member.model, PlacementModelSettings())
     if engine.max_model_len > model.context_tokens:
         raise ConfigError(
@@ -97,9 +95,22 @@ def _wanted(
         ),
         data_class=limits.data_class or settings.placement.data_class or "",
         may_sleep=limits.may_sleep,
+        dtype_bytes=DTYPE_BYTES.get(engine.dtype, 2),
         enforce_eager=engine.enforce_eager,
+        extra_args=engine.extra_args,
     )
     return _pinned(settings, wanted, limits, (f"pool.{position}.engine.gpu_ids", engine.gpu_ids), nodes, inventory)
+
+
+def _with_geometry(model: Model, directory: Path) -> Model:
+    """A manifest without a shape takes it from the model's own files, where they are here."""
+    if model.geometry is not None:
+        return model
+    try:
+        config = json.loads((directory / "config.json").read_text(encoding="utf-8"))
+        return replace(model, geometry=geometry_from_config(config, model.parameters))
+    except (OSError, ValueError, CatalogError):
+        return model
 
 
 def _pinned(

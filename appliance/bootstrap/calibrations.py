@@ -1,0 +1,44 @@
+"""What engines measured at their starts, kept in one file of the data directory for the next plan."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+
+import structlog
+from pydantic import TypeAdapter, ValidationError
+
+from appliance.placement.calibration import Calibration, CalibrationKey
+
+CALIBRATIONS_FILE = "calibrations.json"
+_STARTS = TypeAdapter(tuple[Calibration, ...])
+_log = structlog.get_logger(__name__)
+
+
+def calibrations_file(data_dir: Path) -> Path:
+    """Where they are kept."""
+    return data_dir / CALIBRATIONS_FILE
+
+
+def read_calibrations(path: Path) -> Mapping[CalibrationKey, Calibration]:
+    """All measured starts; none where the file is missing. A broken one counts as none: starts measure anew."""
+    try:
+        found = _STARTS.validate_json(path.read_bytes())
+    except FileNotFoundError:
+        return {}
+    except (OSError, ValidationError) as error:
+        _log.warning("measurements of earlier starts can't be read", file=str(path), error=type(error).__name__)
+        return {}
+    return {calibration.key: calibration for calibration in found}
+
+
+def keep_calibration(path: Path, calibration: Calibration) -> None:
+    """Add a start, in place of an earlier one with the same key; in one step. Blocks."""
+    kept = {**read_calibrations(path), calibration.key: calibration}
+    draft = path.with_suffix(".draft")
+    with draft.open("wb") as file:
+        file.write(_STARTS.dump_json(tuple(kept.values()), indent=2))
+        file.flush()
+        os.fsync(file.fileno())
+    draft.replace(path)

@@ -1,0 +1,21 @@
+"""The version of vLLM that an interpreter would run, read from its files: starting it would take seconds."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+_VERSION = re.compile(r"^__version__\s*=.*?['\"]([^'\"]+)['\"]", re.MULTILINE)
+
+
+def installed_version(python: Path) -> str | None:
+    """As vLLM's log says it, without a local part (`+cpu`); None where its environment can't be read."""
+    environment = python.absolute().parent.parent  # not resolve(): a virtual environment's interpreter is a link
+    for file in sorted(environment.glob("lib*/python3*/site-packages/vllm/_version.py")):
+        try:
+            found = _VERSION.search(file.read_text(encoding="utf-8"))
+        except (OSError, UnicodeDecodeError):
+            continue
+        if found is not None:
+            return found[1].partition("+")[0]
+    return None
