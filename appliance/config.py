@@ -186,7 +186,10 @@ class VerificationSettings(_Section):
     repair_attempts: int = Field(2, ge=0, le=16)
     """Fresh samples after a failed verdict. When none passes, the attempt with the highest probability is taken."""
     repair_temperature: float = Field(0.8, ge=0, le=2)
-    """Sampling temperature of those."""
+    """Sampling temperature of those, and of another plan where the planner's prompt set resamples."""
+    replans: int = Field(1, ge=0, le=4)
+    """Other plans to try when a task fails verification in every attempt. When none of them passes as a whole, the
+    first one is carried on with the likeliest results."""
 
 
 class CoordinatorSettings(_Section):

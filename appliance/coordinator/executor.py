@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 
 from appliance.coordinator.attempts import Attempt, best, executor_ask, unusable
 from appliance.coordinator.budget import NOTHING, Need
@@ -14,26 +15,48 @@ from appliance.coordinator.synthesizer import TaskResult
 from appliance.coordinator.task_graph import Task, TaskGraph, TaskInput, substitute
 from appliance.domain.model import Role
 from appliance.domain.trace import Outcome, TaskRecord
-from appliance.errors import BudgetExhausted
+from appliance.errors import ApplianceError, BudgetExhausted
 
 _SHOWN_CHARS = 120
 
 
-class Executor:
-    """Executes one graph for one request. Used once."""
+class Unverified(ApplianceError):
+    """No attempt at a task passed verification. Stays inside the coordinator, which plans again."""
 
-    def __init__(self, run: Run, graph: TaskGraph) -> None:
+    def __init__(self, task: TaskInput, attempts: int) -> None:
+        super().__init__(f"{task.task_id}: none of {attempts} attempts passed")
+        self.task = task
+
+
+class Executor:
+    """Executes one graph for one request.
+
+    Of a graph that stands in for another one, ids are shown with `prefix`, and `reserve` says what must stay in the
+    budget for the other one.
+    """
+
+    def __init__(
+        self, run: Run, graph: TaskGraph, *, prefix: str = "", reserve: Callable[[], Need] = lambda: NOTHING
+    ) -> None:
         self._run = run
         self._graph = graph
-        self._judge = Judge(run, self._keep)
+        self._prefix = prefix
+        self._reserve = reserve
+        self._strict = False
+        self._judge = Judge(run, self.needed)
+        self._attempts: dict[str, list[Attempt]] = {task.task_id: [] for task in graph.tasks}
         self._results: dict[str, TaskResult] = {}
         self._begun: set[str] = set()
 
-    async def execute(self) -> tuple[TaskResult, ...]:
+    async def execute(self, *, strict: bool = False) -> tuple[TaskResult, ...]:
         """The results in the graph's order. The first task that fails for good cancels the others.
 
-        Raises RoleFailed when no executor gave a usable result, BudgetExhausted when a first attempt does not fit.
+        Where no attempt at a task passes verification, the likeliest result is taken, or, when `strict`, Unverified
+        is raised; a second call goes on from what is there. Raises RoleFailed when no executor gave a usable result,
+        BudgetExhausted when a first attempt does not fit.
         """
+        self._strict = strict
+        self._begun = set(self._results)
         try:
             async with asyncio.TaskGroup() as group:
                 self._start_ready(group)
@@ -52,7 +75,7 @@ class Executor:
 
     async def _carried_out(self, task: Task) -> TaskResult:
         """Carry out one task and record how it ended, whatever way."""
-        given, attempts = self._input(task), list[Attempt]()
+        given, attempts = self._input(task), self._attempts[task.task_id]
         chosen, outcome = None, Outcome.ERROR
         try:
             chosen = await self._accepted(given, attempts)
@@ -68,11 +91,11 @@ class Executor:
     def _input(self, task: Task) -> TaskInput:
         inputs = {need: self._results[need].result for need in task.needs}
         instruction = substitute(task.instruction, inputs)
-        return TaskInput(task.task_id, task.skill, instruction, self._run.question, inputs)
+        return TaskInput(self._prefix + task.task_id, task.skill, instruction, self._run.question, inputs)
 
     async def _accepted(self, task: TaskInput, attempts: list[Attempt]) -> Attempt:
         """Try until an attempt is accepted, or until tries, budget or engines are used up; then the best one."""
-        for number in range(1, self._run.options.verification.repair_attempts + 2):
+        for number in range(len(attempts) + 1, self._run.options.verification.repair_attempts + 2):
             try:
                 attempt = await self._attempt(task, number)
             except (RoleFailed, BudgetExhausted):
@@ -83,6 +106,8 @@ class Executor:
             self._run.progress(_line(task, attempt))
             if attempt.accepted:
                 return attempt
+        if self._strict:
+            raise Unverified(task, len(attempts))
         return self._least_bad(task, attempts)
 
     def _least_bad(self, task: TaskInput, attempts: list[Attempt]) -> Attempt:
@@ -101,9 +126,9 @@ class Executor:
         limits = options.sampling_of(Role.EXECUTOR)
         temperature = limits.temperature if number == 1 else options.verification.repair_temperature
         seed = seed_of(self._run.seed_base, task.task_id, number)
-        optional = number > 1
+        optional = number > 1 or bool(self._prefix)
         made = await self._run.complete(
-            CallPurpose(Role.EXECUTOR, task.task_id, number, self._keep() if optional else NOTHING, optional),
+            CallPurpose(Role.EXECUTOR, task.task_id, number, self.needed() if optional else self._reserve(), optional),
             options.roles.executors[task.skill],
             lambda prompts: executor_ask(prompts, task, limits, temperature, seed),
         )
@@ -116,9 +141,9 @@ class Executor:
     ) -> None:
         self._run.recorder.task(
             TaskRecord(
-                task_id=task.task_id,
+                task_id=given.task_id,
                 skill=task.skill,
-                needs=task.needs,
+                needs=tuple(self._prefix + need for need in task.needs),
                 outcome=outcome,
                 attempts=len(attempts),
                 accepted_attempt=chosen.number if chosen else None,
@@ -127,11 +152,12 @@ class Executor:
             )
         )
 
-    def _keep(self) -> Need:
-        """What verification and repair must leave: a first attempt of each task that has not begun, the synthesis."""
+    def needed(self) -> Need:
+        """What all else must leave: a first attempt of each task that has not begun, the synthesis, the reserve."""
         options, unbegun = self._run.options, len(self._graph.tasks) - len(self._begun)
-        need = Need(unbegun, unbegun * options.sampling_of(Role.EXECUTOR).max_tokens)
-        if not options.roles.synthesizer:
+        reserve = self._reserve()
+        need = Need(reserve.calls + unbegun, reserve.tokens + unbegun * options.sampling_of(Role.EXECUTOR).max_tokens)
+        if not options.roles.synthesizer or reserve is not NOTHING:
             return need
         return Need(need.calls + 1, need.tokens + options.sampling_of(Role.SYNTHESIZER).max_tokens)
 

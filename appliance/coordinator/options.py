@@ -70,12 +70,16 @@ class Sampling:
 
 @dataclass(frozen=True, slots=True)
 class Verification:
-    """A result passes at `threshold`; else up to `repair_attempts` fresh samples are drawn at `repair_temperature`."""
+    """A result passes at `threshold`; else up to `repair_attempts` fresh samples are drawn at `repair_temperature`.
+
+    Where none of them passes, up to `replans` other plans are tried.
+    """
 
     enabled: bool = True
     threshold: float = 0.5
     repair_attempts: int = 2
     repair_temperature: float = 0.8
+    replans: int = 1
 
 
 @dataclass(frozen=True, slots=True)

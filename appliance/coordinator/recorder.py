@@ -55,14 +55,14 @@ class Recorder:
         """The request goes on another way; neither text may quote contents."""
         self._fallbacks.append(Fallback(role, reason, action))
 
-    def planned(self, graph: TaskGraph) -> None:
-        """A plan was accepted: every task counts as skipped until it is heard of again."""
+    def planned(self, graph: TaskGraph, prefix: str = "") -> None:
+        """A plan was accepted: every task, its id after `prefix`, counts as skipped until it is heard of again."""
         for task in graph.tasks:
             self.task(
                 TaskRecord(
-                    task_id=task.task_id,
+                    task_id=prefix + task.task_id,
                     skill=task.skill,
-                    needs=task.needs,
+                    needs=tuple(prefix + need for need in task.needs),
                     outcome=Outcome.SKIPPED,
                     attempts=0,
                     accepted_attempt=None,

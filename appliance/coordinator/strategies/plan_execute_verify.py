@@ -4,16 +4,13 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from appliance.coordinator.ask import Ask
-from appliance.coordinator.calls import CallPurpose, Completion
-from appliance.coordinator.executor import Executor
-from appliance.coordinator.planner import PLAN_ATTEMPTS, BadPlan, PlanningTask, planner_ask, read_plan
-from appliance.coordinator.prompt_set import PromptSet
+from appliance.coordinator.calls import CallPurpose
+from appliance.coordinator.executor import Executor, Unverified
+from appliance.coordinator.planning import Planning
 from appliance.coordinator.run import RoleFailed, Run
 from appliance.coordinator.sampling import seed_of
 from appliance.coordinator.strategies.streaming import stream_answer
 from appliance.coordinator.synthesizer import TaskResult, synthesizer_ask
-from appliance.coordinator.task_graph import TaskGraph
 from appliance.domain.model import Role
 from appliance.domain.request import ContentDelta
 from appliance.errors import BudgetExhausted
@@ -24,38 +21,36 @@ class PlanExecuteVerify:
 
     async def answer(self, run: Run) -> str:
         """Say the progress as it is made, then the answer."""
-        graph = await _plan(run)
-        results = await Executor(run, graph).execute()
-        return await _synthesis(run, results)
+        return await _synthesis(run, await _results(run, Planning(run)))
 
 
-async def _plan(run: Run) -> TaskGraph:
-    """A plan that can be run. Raises RoleFailed after the last rejected one."""
-    roles, budget = run.options.roles, run.options.budget
-    task = PlanningTask(run.question, run.history, tuple(roles.executors), budget.tasks)
-    bad: BadPlan | None = None
-    for attempt in range(1, PLAN_ATTEMPTS + 1):
-        proposal = await _proposal(run, task, attempt, bad)
-        plan = read_plan(proposal.text, task)
-        if isinstance(plan, TaskGraph):
-            run.recorder.planned(plan)
-            count = len(plan.tasks)
-            run.progress(f"planner {proposal.model_id}: {count} {'task' if count == 1 else 'tasks'}")
-            return plan
-        bad = BadPlan(proposal.text, plan.reasons)
-        run.progress(f"planner {proposal.model_id}: plan {attempt} rejected: {'; '.join(plan.reasons)}")
-    reasons = "; ".join(bad.reasons) if bad else ""
-    raise RoleFailed(Role.PLANNER, f"{PLAN_ATTEMPTS} plans rejected, the last one: {reasons}")
+async def _results(run: Run, planning: Planning) -> tuple[TaskResult, ...]:
+    """The results of a plan, all of them verified where that can be had.
 
-
-async def _proposal(run: Run, task: PlanningTask, attempt: int, bad: BadPlan | None) -> Completion:
-    sampling = run.options.sampling_of(Role.PLANNER)
-    seed = seed_of(run.seed_base, "plan", attempt)
-
-    def ask_for(prompts: PromptSet) -> Ask:
-        return planner_ask(prompts, task, sampling, run.options.verification.repair_temperature, seed, bad)
-
-    return await run.complete(CallPurpose(Role.PLANNER, "plan", attempt), run.options.roles.planner, ask_for)
+    A task that fails verification in every attempt often means that the plan is wrong, so another plan gets its try.
+    When none passes as a whole, the first one is carried to its end with the likeliest results.
+    """
+    first = Executor(run, await planning.plan())
+    replans = run.options.verification.replans
+    if not replans:
+        return await first.execute()
+    try:
+        return await first.execute(strict=True)
+    except Unverified as failure:
+        doubt = failure
+    for number in range(2, replans + 2):
+        try:
+            graph = await planning.another(doubt, first.needed(), f"{number}.")
+            results = await Executor(run, graph, prefix=f"{number}.", reserve=first.needed).execute(strict=True)
+        except Unverified as failure:
+            doubt = failure
+        except (RoleFailed, BudgetExhausted) as failure:
+            run.recorder.fallback(Role.PLANNER, f"{doubt}; no other plan: {failure}", "the first plan is carried on")
+            break
+        else:
+            run.recorder.fallback(Role.PLANNER, str(doubt), f"plan {number} is taken, all of its results passed")
+            return results
+    return await first.execute()
 
 
 async def _synthesis(run: Run, results: tuple[TaskResult, ...]) -> str:
