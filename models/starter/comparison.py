@@ -1,4 +1,4 @@
-"""Compares five ways to answer the held-out suite: the generalist's three and the team's two."""
+"""Compares the ways to answer the held-out suite: the generalist's and the team's."""
 
 import json
 from collections import Counter
@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from models.starter.formats import ANSWER_ONLY, final_answer
 from models.starter.measures import mcnemar, share
-from models.starter.orchestration import Repair, Run, Team, orchestrate, plan_all, plan_by_majority
+from models.starter.orchestration import Repair, Run, Team, orchestrate, plan_again, plan_all, plan_by_majority
 from models.starter.sampling import Completion, Sampler
 from models.starter.suite import STEPS, SUITE
 
@@ -72,6 +72,10 @@ def ways_of_team(team: Team, report: Callable[[str], None]) -> dict[str, Row]:
     for name, repair in (("plan+execute", None), ("plan+execute+verify+repair", Repair())):
         ways[name] = row_of_runs(orchestrate(team, plans, repair), answers)
         report(f"{name}: {share(ways[name].hits):.2%}")
+    name = "plan+execute+verify+repair+plan again"
+    runs = plan_again(team, questions, orchestrate(team, plans, Repair()), Repair())
+    ways[name] = row_of_runs(runs, answers)
+    report(f"{name}: {share(ways[name].hits):.2%}, {sum(run.doubted for run in runs)} still doubted")
     name = "plan by majority of 5+execute+verify+repair"
     ways[name] = row_of_runs(orchestrate(team, plan_by_majority(team, questions), Repair()), answers)
     report(f"{name}: {share(ways[name].hits):.2%}")
@@ -98,7 +102,7 @@ def compare(ways: dict[str, Row]) -> dict[str, object]:
     """Every way on every problem of the suite, with paired tests of the team against the rest."""
     suite = read_suite()
     pairs = [("plan+execute+verify+repair", "plan+execute")]
-    pairs += [(way, "plan+execute+verify+repair") for way in ways if way.startswith("plan by")]
+    pairs += [(way, "plan+execute+verify+repair") for way in ways if way.startswith("plan by") or "again" in way]
     for team_way in ("plan+execute", "plan+execute+verify+repair"):
         pairs += [(team_way, way) for way in ways if way.startswith("generalist")]
     return {

@@ -3,7 +3,7 @@
 import json
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from models.starter.formats import claim, final_answer, resolve
 from models.starter.sampling import Completion, Sampler
@@ -46,6 +46,7 @@ class Run:
     calls: int = 0
     repairs: int = 0
     failed: bool = False
+    doubted: bool = False
 
     def pay(self, completion: Completion) -> None:
         """Counts one call."""
@@ -130,6 +131,8 @@ def check_and_repair(team: Team, work: Sequence[Work], results: list[str], repai
         for i, score, result in zip(open_, verify(team, again, fresh), fresh, strict=True):
             best[i] = max(best[i], (score, result))
         open_ = [i for i in open_ if best[i][0] < repair.threshold]
+    for i in open_:
+        work[i].run.doubted = True
     return [result for _, result in best]
 
 
@@ -171,3 +174,22 @@ def orchestrate(
         for w, result in zip(work, results, strict=True):
             w.run.results[w.step["id"]] = result
     return runs
+
+
+def plan_again(team: Team, questions: Sequence[str], runs: Sequence[Run], repair: Repair, seed: int = 0) -> list[Run]:
+    """Another plan, sampled, where a step failed verification in every attempt; taken where all of it passes."""
+    kept = list(runs)
+    doubted = [i for i, run in enumerate(runs) if run.doubted]
+    proposals = team.planner.answer([questions[i] for i in doubted], repair.temperature, seed + 1) if doubted else []
+    others = orchestrate(team, [(c, read_plan(c.text)) for c in proposals], repair, seed + 1)
+    for i, other in zip(doubted, others, strict=True):
+        first = runs[i]
+        taken = other if other.answer and not other.doubted and other.steps != first.steps else first
+        kept[i] = replace(
+            taken,
+            tokens=first.tokens + other.tokens,
+            prompt_tokens=first.prompt_tokens + other.prompt_tokens,
+            calls=first.calls + other.calls,
+            repairs=first.repairs + other.repairs,
+        )
+    return kept

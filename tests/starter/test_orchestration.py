@@ -8,7 +8,7 @@ import pytest
 pytest.importorskip("torch", reason="tests/e2e/test_starter_code.py runs it where torch is")
 
 from models.starter.formats import final_answer
-from models.starter.orchestration import Repair, Team, orchestrate, plan_by_majority, read_plan
+from models.starter.orchestration import Repair, Team, orchestrate, plan_again, plan_by_majority, read_plan
 from models.starter.problems.operations import evaluate
 from models.starter.sampling import Completion
 
@@ -67,6 +67,15 @@ def test_repair_gives_up_after_its_samples() -> None:
     [run] = orchestrate(hopeless, plan_by_majority(hopeless, ["q"], samples=0), Repair(samples=2))
     assert run.repairs == 2
     assert run.answer == "99"
+
+
+def test_a_doubted_plan_gets_another_one_that_passes() -> None:
+    lost = team(lambda do, t: "99" if do == "3*8" else evaluate(do))
+    lost.planner.script = lambda prompt, t: PLAN if t else PLAN.replace("$s1*7", "$s1*8")  # type: ignore[attr-defined]
+    runs = orchestrate(lost, plan_by_majority(lost, ["q"], samples=0), Repair(samples=1))
+    [again] = plan_again(lost, ["q"], runs, Repair(samples=1))
+    assert (runs[0].doubted, runs[0].answer, again.answer) == (True, "99", "21")
+    assert again.calls > runs[0].calls
 
 
 @pytest.mark.parametrize(
