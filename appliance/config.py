@@ -66,6 +66,8 @@ class EnginesSettings(_Section):
     probe_silent_s: float = Field(6, gt=0)
     """An engine that answers no probe for so long, and does nothing else either, is replaced. It must be longer than
     two steps of the slowest model."""
+    sample_every_s: float = Field(5, gt=0)
+    """Memory and load of the engines, for `GET /fleet` and `appliance status`, are looked at this often."""
     max_parallel_starts: int = Field(8, ge=1)
     """Engines started at once on the CPU. Engines that share a GPU always start one after the other."""
 
@@ -242,7 +244,7 @@ class Settings(_Section):
     ledger: LedgerSettings = Field(default_factory=lambda: LedgerSettings())
     """Where traces are kept."""
     placement: PlacementSettings = Field(default_factory=lambda: PlacementSettings())
-    """What `appliance plan` goes by."""
+    """What a placement plan goes by, and whether it is followed."""
 
     _source: str = PrivateAttr(default="")
 

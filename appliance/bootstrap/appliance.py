@@ -12,10 +12,14 @@ from pathlib import Path
 
 from appliance.bootstrap import data_dir as data_dirs
 from appliance.bootstrap.data_dir import Running
+from appliance.bootstrap.running_plan import remove_plan, write_plan
 from appliance.bootstrap.server import HttpServer
 from appliance.coordinator.coordinator import Coordinator
 from appliance.domain.fleet import Fleet
+from appliance.domain.placement import PlacementPlan
 from appliance.engines.client import EngineClient
+from appliance.engines.load import LoadReader
+from appliance.engines.sampler import Sampler
 from appliance.ledger.trace_store import TraceStore
 from appliance.supervisor.supervisor import Progress, Supervisor
 
@@ -24,7 +28,11 @@ _DAY_S = 86_400
 
 @dataclass(frozen=True, slots=True)
 class Parts:
-    """What an appliance is made of. `verify` checks the weights on disk; `release` gives lock and port back."""
+    """What an appliance is made of.
+
+    `plan` is what it runs by, None where it follows its pool. `verify` checks the weights on disk; `release` gives lock
+    and port back.
+    """
 
     data_dir: Path
     api_key_file: Path | None
@@ -33,8 +41,11 @@ class Parts:
     server: HttpServer
     coordinator: Coordinator
     supervisor: Supervisor
+    sampler: Sampler
+    loads: LoadReader
     client: EngineClient
     traces: TraceStore
+    plan: PlacementPlan | None
     verify: Callable[[], None]
     release: Callable[[], None]
 
@@ -46,6 +57,7 @@ class Appliance:
         self._parts = parts
         self._answering: asyncio.Task[None] | None = None
         self._watching: asyncio.Task[None] | None = None
+        self._sampling: asyncio.Task[None] | None = None
 
     @property
     def url(self) -> str:
@@ -71,8 +83,13 @@ class Appliance:
         self._answering = asyncio.create_task(parts.server.serve(), name="gateway")
         await parts.traces.prune(time.time() - parts.keep_days * _DAY_S)
         await asyncio.to_thread(parts.verify)
+        self._sampling = asyncio.create_task(parts.sampler.run(), name="sampler")
         await parts.supervisor.start(progress)
         self._watching = asyncio.create_task(parts.supervisor.run(), name="supervisor")
+        if parts.plan is None:
+            remove_plan(parts.data_dir)  # a killed run by a plan may have left one
+        else:
+            write_plan(parts.data_dir, parts.plan)
         data_dirs.write_running(parts.data_dir, Running(self.url, os.getpid(), parts.api_key_file))
 
     async def serve(self) -> None:
@@ -92,10 +109,13 @@ class Appliance:
             steps.callback(parts.release)
             steps.push_async_callback(parts.traces.close)
             steps.push_async_callback(parts.client.close)
+            steps.push_async_callback(parts.loads.close)
             steps.push_async_callback(parts.supervisor.stop)
-            steps.push_async_callback(self._stop_watching)
+            steps.push_async_callback(_end, self._sampling)
+            steps.push_async_callback(_end, self._watching)
             steps.push_async_callback(parts.coordinator.close)
             steps.push_async_callback(self._stop_answering)
+            steps.callback(remove_plan, parts.data_dir)
             steps.callback(data_dirs.remove_running, parts.data_dir)
 
     async def _stop_answering(self) -> None:
@@ -103,8 +123,9 @@ class Appliance:
         if self._answering is not None:
             await self._answering
 
-    async def _stop_watching(self) -> None:
-        if self._watching is not None:
-            self._watching.cancel()
-            with suppress(asyncio.CancelledError):
-                await self._watching
+
+async def _end(task: asyncio.Task[None] | None) -> None:
+    if task is not None:
+        task.cancel()
+        with suppress(asyncio.CancelledError):
+            await task

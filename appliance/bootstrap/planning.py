@@ -74,7 +74,7 @@ def _wanted(
         model = find(catalog, member.model)
     except CatalogError as error:
         raise ConfigError(f"{settings.source}: pool.{position}.model: {error}") from None
-    model = _with_geometry(model, settings.models.store / member.model)
+    model = with_geometry(model, settings.models.store / member.model)
     engine, limits = member.engine, settings.placement.models.get(member.model, PlacementModelSettings())
     if engine.max_model_len > model.context_tokens:
         raise ConfigError(
@@ -102,7 +102,7 @@ def _wanted(
     return _pinned(settings, wanted, limits, (f"pool.{position}.engine.gpu_ids", engine.gpu_ids), nodes, inventory)
 
 
-def _with_geometry(model: Model, directory: Path) -> Model:
+def with_geometry(model: Model, directory: Path) -> Model:
     """A manifest without a shape takes it from the model's own files, where they are here."""
     if model.geometry is not None:
         return model

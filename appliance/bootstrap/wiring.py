@@ -12,8 +12,10 @@ from pathlib import Path
 
 from appliance.bootstrap.appliance import Appliance, Parts
 from appliance.bootstrap.data_dir import locked
+from appliance.bootstrap.lineup import Lineup, decide
+from appliance.bootstrap.measurements import Measurements
 from appliance.bootstrap.options import coordinator_options
-from appliance.bootstrap.pool import engine_count, engine_specs, pool_models, verify
+from appliance.bootstrap.pool import verify
 from appliance.bootstrap.server import HttpServer, listen
 from appliance.bootstrap.traces import CountedTraces
 from appliance.config import Settings
@@ -27,7 +29,9 @@ from appliance.domain.model import Model
 from appliance.domain.tenant import Tenant
 from appliance.engines.client import EngineClient, HttpEngineClient
 from appliance.engines.launcher import Launcher, ProcessLauncher, vllm_commands
+from appliance.engines.load import LoadReader
 from appliance.engines.ports import claim_ports
+from appliance.engines.sampler import Sampler, Subject
 from appliance.gateway.app import GatewayParts
 from appliance.gateway.app import build as build_gateway
 from appliance.gateway.auth import Authenticator, KeyRing, OpenDoor, read_or_make_keys
@@ -52,11 +56,12 @@ def build(settings: Settings, *, make_launcher: LauncherMaker | None = None) -> 
     with ExitStack() as held:
         held.enter_context(locked(settings.data_dir))
         listener = held.enter_context(listen(settings.server.host, settings.server.port))
-        models = pool_models(settings)
-        ports = held.enter_context(closing(claim_ports(settings.engines.first_port, engine_count(settings)))).ports
-        specs = engine_specs(settings, models, ports)
+        lineup = decide(settings)
+        settings, models = lineup.settings, lineup.models
+        ports = held.enter_context(closing(claim_ports(settings.engines.first_port, lineup.engine_count))).ports
+        specs = lineup.specs(ports)
         authenticator = _authenticator(settings)
-        fleet, client = Fleet(), HttpEngineClient()
+        fleet, client, loads = Fleet(), HttpEngineClient(), LoadReader()
         metrics = Metrics(models=list(models), fleet=fleet)
         traces = TraceStore(settings.below_data_dir(settings.ledger.file))
         coordinator = _coordinator(settings, models, Dispatcher(fleet, client), CountedTraces(traces, metrics))
@@ -82,6 +87,9 @@ def build(settings: Settings, *, make_launcher: LauncherMaker | None = None) -> 
             server=HttpServer(app, listener),
             coordinator=coordinator,
             supervisor=_supervisor(settings, specs, launcher, client, fleet),
+            sampler=_sampler(lineup, specs, fleet, loads),
+            loads=loads,
+            plan=lineup.plan,
             client=client,
             traces=traces,
             verify=partial(verify, settings, models),
@@ -119,12 +127,25 @@ def _supervisor(
     )
 
 
+def _sampler(lineup: Lineup, specs: tuple[EngineSpec, ...], fleet: Fleet, loads: LoadReader) -> Sampler:
+    settings = lineup.settings
+    logs = _engine_logs(settings)
+    subjects = {
+        spec.engine_id: Subject(spec, lineup.planned_bytes(spec), logs / f"{spec.engine_id}.log") for spec in specs
+    }
+    return Sampler(fleet, subjects, loads.read, Measurements(lineup, specs), settings.engines.sample_every_s)
+
+
+def _engine_logs(settings: Settings) -> Path:
+    return settings.data_dir.resolve() / "logs" / "engines"
+
+
 def _launcher(settings: Settings, client: EngineClient) -> ProcessLauncher:
     engines, data_dir = settings.engines, settings.data_dir.resolve()
     return ProcessLauncher(
         vllm_commands(engines.python, data_dir / "cache", os.environ, engines.drain_timeout_s),
         client,
-        log_dir=data_dir / "logs" / "engines",
+        log_dir=_engine_logs(settings),
         state_dir=data_dir / "engines",
         start_timeout_s=engines.start_timeout_s,
     )

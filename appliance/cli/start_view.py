@@ -46,4 +46,4 @@ class StartView:
             self._console.print(line, markup=False, highlight=False, soft_wrap=True)
 
     def _table(self) -> Table:
-        return fleet_view.render(self._fleet.snapshot.engines)
+        return fleet_view.render(self._fleet.snapshot.engines, self._fleet.figures_of)

@@ -1,4 +1,4 @@
-"""`appliance status`: is it ready, and what do the engines do?"""
+"""`appliance status`: is it ready, and what do the engines take and do?"""
 
 from __future__ import annotations
 
@@ -13,19 +13,48 @@ from appliance.cli.connection import locate
 from appliance.cli.door import RUNTIME_FAILURE
 from appliance.cli.options import ConfigOption, KeyFileOption, UrlOption
 from appliance.domain.engine import EngineState, EngineStatus
+from appliance.domain.fleet import EngineFigures
 
 
 def status(config: ConfigOption = None, url: UrlOption = None, key_file: KeyFileOption = None) -> None:
-    """Show the engines of the running appliance. Exit code 1 when one of them is not ready."""
+    """Show the engines of the running appliance. Exit code 1 when one is neither ready nor waiting for its turn."""
     connection = locate(config, url, key_file)
-    engines = [_engine(shown) for shown in connection.get("/fleet")["engines"]]
-    waiting = [engine for engine in engines if engine.state is not EngineState.READY]
+    shown = connection.get("/fleet")["engines"]
+    engines = [_engine(one) for one in shown]
+    figures = {one["engine_id"]: _figures(one) for one in shown}
+    ready = sum(engine.state is EngineState.READY for engine in engines)
+    waiting = sum(engine.awaits_turn for engine in engines)
     console = Console()
-    console.print(f"{connection.url}  {len(engines) - len(waiting)} of {len(engines)} engines ready")
-    console.print(fleet_view.render(engines))
-    if waiting:
+    turns = f", {waiting} wait for their turn" if waiting else ""
+    console.print(f"{connection.url}  {ready} of {len(engines)} engines ready{turns}")
+    console.print(fleet_view.render(engines, figures.__getitem__))
+    if ready + waiting < len(engines):
         raise typer.Exit(RUNTIME_FAILURE)
 
 
 def _engine(shown: Mapping[str, Any]) -> EngineStatus:
-    return EngineStatus(**{**shown, "state": EngineState(shown["state"]), "api_key": ""})
+    return EngineStatus(
+        engine_id=shown["engine_id"],
+        model_id=shown["model_id"],
+        state=EngineState(shown["state"]),
+        base_url=shown["base_url"],
+        api_key="",
+        max_model_len=shown["max_model_len"],
+        max_num_seqs=shown["max_num_seqs"],
+        pid=shown["pid"],
+        detail=shown["detail"],
+        turn_group=shown["turn_group"],
+    )
+
+
+def _figures(shown: Mapping[str, Any]) -> EngineFigures:
+    """The remark is part of the detail by then."""
+    return EngineFigures(
+        gpu_ids=tuple(shown["gpu_ids"]),
+        planned_bytes=shown["memory_planned_bytes"],
+        measured_bytes=shown["memory_measured_bytes"],
+        kv_tokens=shown["kv_tokens"],
+        running_requests=shown["requests_running"],
+        waiting_requests=shown["requests_waiting"],
+        tokens_per_s=shown["tokens_per_s"],
+    )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from appliance.domain.engine import EngineState, EngineStatus
@@ -19,24 +20,63 @@ class FleetSnapshot:
         """The engines that serve `model_id` now."""
         return tuple(e for e in self.engines if e.model_id == model_id and e.state is EngineState.READY)
 
+    def available(self, model_id: str) -> bool:
+        """Whether a call of `model_id` is served, at once or after the turn of another model."""
+        return any(e.model_id == model_id and (e.state is EngineState.READY or e.awaits_turn) for e in self.engines)
+
 
 @dataclass(frozen=True, slots=True)
 class DemandEvent:
-    """The request path wanted `model_id` and found `waiting` requests ahead, or no engine at all."""
+    """`waiting` requests want `model_id` and no engine takes them yet; `in_flight` others are being answered.
+
+    The request path tells it when it finds no engine, and at each change and again and again while one waits where
+    models take turns. `at_s` is on the monotonic clock.
+    """
 
     model_id: str
     waiting: int
     at_s: float
+    in_flight: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class EngineFigures:
+    """What an engine takes and does, as last sampled. None: not known, which is not the same as 0.
+
+    Bytes are per GPU (of the fullest one), on the CPU of the machine: as planned at most, and as measured of its
+    processes. `tokens_per_s` are generated ones since the sample before. `remark` says what a person should look at.
+    """
+
+    gpu_ids: tuple[str, ...] = ()
+    planned_bytes: int | None = None
+    measured_bytes: int | None = None
+    kv_tokens: int | None = None
+    running_requests: int | None = None
+    waiting_requests: int | None = None
+    tokens_per_s: float | None = None
+    remark: str = ""
+
+
+NO_FIGURES = EngineFigures()
 
 
 @dataclass(slots=True)
 class Fleet:
-    """A cell with the newest snapshot (written by the supervisor only) and the queue of demand (read by it only)."""
+    """Two cells and a queue, each with one writer.
+
+    The newest snapshot (written by the supervisor), figures by engine id (written by the sampler; nothing is decided
+    by them), and the demand (read by the supervisor).
+    """
 
     snapshot: FleetSnapshot = field(default_factory=FleetSnapshot)
+    figures: Mapping[str, EngineFigures] = field(default_factory=dict)
     demand: deque[DemandEvent] = field(default_factory=lambda: deque(maxlen=10_000))
 
     def publish(self, engines: tuple[EngineStatus, ...]) -> FleetSnapshot:
         """Replace the snapshot."""
         self.snapshot = FleetSnapshot(self.snapshot.version + 1, engines)
         return self.snapshot
+
+    def figures_of(self, engine_id: str) -> EngineFigures:
+        """The last figures of an engine; all unknown before the first sample."""
+        return self.figures.get(engine_id, NO_FIGURES)

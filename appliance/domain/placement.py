@@ -12,7 +12,8 @@ from appliance.domain.model import Model
 class PoolEntry:
     """One model of the pool and the options of its engines, under vLLM's names, as in `EngineSpec`.
 
-    `weights_bytes` is the size of the weights on disk.
+    `weights_bytes` is the size of the weights on disk, `measured_bytes` what an earlier start on the CPU took (0: there
+    was none).
     """
 
     model: Model
@@ -30,6 +31,7 @@ class PoolEntry:
     enforce_eager: bool = False
     cpu_threads: int = 1
     extra_args: tuple[str, ...] = ()
+    measured_bytes: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,4 @@
-"""The `placement` section of the configuration: what `appliance plan` is asked beside pool and roles."""
+"""The `placement` section of the configuration: what the plan is asked beside pool and roles."""
 
 from __future__ import annotations
 
@@ -56,8 +56,11 @@ class PlacementModelSettings(_Section):
 
 
 class PlacementSettings(_Section):
-    """What `appliance plan` goes by. A pool entry's `kv_cache_memory_bytes` is the least there, not what is pinned."""
+    """What a placement plan goes by. A pool entry's `kv_cache_memory_bytes` is its least, not what is pinned."""
 
+    follow: Literal["plan", "pool"] = "plan"
+    """What `appliance up` starts on GPUs. `plan`: what `appliance plan` shows. `pool`: each pool entry as it stands,
+    with its own `replicas`, `gpu_ids` and bytes. On the CPU the pool is always followed as it stands."""
     requests_per_s: float | None = Field(None, gt=0)
     """Whole requests per second that are wanted; the plan says whether they are reached."""
     calls: dict[str, CallsSettings] = Field(default_factory=dict)

@@ -12,6 +12,8 @@ KEPT_FILES = 3
 QUOTED_BYTES = 200_000
 QUOTED_LINES = 2
 QUOTED_CHARS = 400
+START_BYTES = 2_000_000
+"""A start writes some 100 kB, more where it warns a lot; what ran before it may stand in the same file."""
 
 _PREFIX = re.compile(r"^(?:\(\w+ pid=\d+\) )?(?:(?:ERROR|WARNING|INFO) \d\d-\d\d \d\d:\d\d:\d\d \[[^\]]*\] ?)?")
 _TELLING = re.compile(r"^(?:[\w.]*(?:Error|Exception|Interrupt)\b: .+|Value error, .+|\S+\.py: error: .+|Killed\b.*)")
@@ -40,6 +42,16 @@ def open_log(path: Path) -> EngineLog:
         _set_aside(path)
     path.touch(mode=0o600, exist_ok=True)
     return EngineLog(path, path.stat().st_size)
+
+
+def read_end(path: Path, size_bytes: int = START_BYTES) -> str:
+    """The end of a log as text; empty where there is none."""
+    try:
+        with path.open("rb") as file:
+            file.seek(max(0, file.seek(0, os.SEEK_END) - size_bytes))
+            return file.read().decode(errors="replace")
+    except OSError:
+        return ""
 
 
 def telling_lines(text: str) -> tuple[str, ...]:

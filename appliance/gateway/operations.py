@@ -8,8 +8,8 @@ from typing import Any
 import orjson
 from fastapi import APIRouter, Response
 
-from appliance.domain.engine import EngineStatus
-from appliance.domain.fleet import Fleet, FleetSnapshot
+from appliance.domain.engine import EngineState, EngineStatus
+from appliance.domain.fleet import EngineFigures, Fleet, FleetSnapshot
 from appliance.telemetry.metrics import CONTENT_TYPE, Metrics
 
 RoleModels = Mapping[str, tuple[str, ...]]
@@ -38,23 +38,30 @@ def router(fleet: Fleet, role_models: RoleModels, metrics: Metrics) -> APIRouter
 
     @routes.get("/fleet")
     async def engines() -> dict[str, Any]:
-        """Engines as the supervisor last saw them, without their keys."""
+        """Engines as the supervisor last saw them, without their keys, with their last sampled figures.
+
+        Bytes are per GPU, on the CPU of the machine; null stands for what is not known.
+        """
         snapshot = fleet.snapshot
-        return {"version": snapshot.version, "engines": [_shown(engine) for engine in snapshot.engines]}
+        shown = [_shown(engine, fleet.figures_of(engine.engine_id)) for engine in snapshot.engines]
+        return {"version": snapshot.version, "engines": shown}
 
     return routes
 
 
 def missing_roles(snapshot: FleetSnapshot, role_models: RoleModels) -> dict[str, list[str]]:
-    """Roles without any ready engine → the models that could play them. Roles that nobody plays don't count."""
+    """Roles without any engine, ready or asleep → the models that could play them.
+
+    Roles that nobody plays don't count.
+    """
     return {
         role: list(models)
         for role, models in role_models.items()
-        if models and not any(snapshot.ready(model) for model in models)
+        if models and not any(snapshot.available(model) for model in models)
     }
 
 
-def _shown(engine: EngineStatus) -> dict[str, Any]:
+def _shown(engine: EngineStatus, figures: EngineFigures) -> dict[str, Any]:
     return {
         "engine_id": engine.engine_id,
         "model_id": engine.model_id,
@@ -63,5 +70,13 @@ def _shown(engine: EngineStatus) -> dict[str, Any]:
         "pid": engine.pid,
         "max_model_len": engine.max_model_len,
         "max_num_seqs": engine.max_num_seqs,
-        "detail": engine.detail,
+        "turn_group": engine.turn_group,
+        "gpu_ids": list(figures.gpu_ids),
+        "memory_planned_bytes": figures.planned_bytes,
+        "memory_measured_bytes": figures.measured_bytes,
+        "kv_tokens": figures.kv_tokens,
+        "requests_running": figures.running_requests,
+        "requests_waiting": figures.waiting_requests,
+        "tokens_per_s": figures.tokens_per_s,
+        "detail": "; ".join(filter(None, (engine.detail, figures.remark))),
     }

@@ -45,8 +45,9 @@ def place(
 
 
 def cpu_engine_bytes(entry: PoolEntry) -> int:
-    """Memory of one CPU engine of `entry`."""
-    return CPU_PROCESS_BYTES + CPU_WEIGHT_COPIES * entry.weights_bytes + entry.kv_cache_memory_bytes
+    """Memory of one CPU engine of `entry`; what it once took, where that was more."""
+    reckoned = CPU_PROCESS_BYTES + CPU_WEIGHT_COPIES * entry.weights_bytes + entry.kv_cache_memory_bytes
+    return max(reckoned, entry.measured_bytes)
 
 
 def _specs(entries: Iterable[PoolEntry], device: Device, ports: Iterable[int]) -> tuple[EngineSpec, ...]:

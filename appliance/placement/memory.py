@@ -217,7 +217,8 @@ def _calibrated(cold: EngineMemory, calibration: Calibration) -> EngineMemory:
     graphs_inside = cold.overhead.graphs_in_budget
     graphs = calibration.graphs_bytes
     inside = min(graphs, measured) if graphs_inside else 0
-    overhead = Overhead(max(0, measured - inside), inside if graphs_inside else graphs, 0, graphs_inside)
+    non_torch = min(cold.overhead.non_torch_bytes, measured - inside)  # the sum is measured, its parts are not
+    overhead = Overhead(measured - inside - non_torch, inside if graphs_inside else graphs, non_torch, graphs_inside)
     baseline = calibration.baseline_bytes
     return replace(
         cold,

@@ -1,0 +1,123 @@
+"""Looks at all engines every few seconds: memory, load, and what they measured at their start."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Protocol
+
+import structlog
+
+from appliance.domain.engine import Device, EngineSpec, EngineState, EngineStatus
+from appliance.domain.fleet import EngineFigures, Fleet
+from appliance.engines.load import EngineLoad
+from appliance.engines.log import read_end
+from appliance.engines.process_memory import group_gpu_bytes, group_pss_bytes
+from appliance.engines.start_log import StartFigures, start_figures
+
+ReadLoad = Callable[[EngineStatus], Awaitable[EngineLoad]]
+
+_log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Subject:
+    """One engine to look at. `planned_bytes` as in EngineFigures."""
+
+    spec: EngineSpec
+    planned_bytes: int | None
+    log_path: Path
+
+
+class Judge(Protocol):
+    """Whoever compares what a ready engine takes with what was planned for it. Called outside of the event loop."""
+
+    def __call__(self, engine_id: str, start: StartFigures, measured_bytes: int | None) -> str:
+        """A remark for a person; empty where all is well."""
+        ...
+
+
+def engine_bytes(spec: EngineSpec, pgid: int) -> int | None:
+    """Memory of a process group where `spec` computes."""
+    return group_pss_bytes(pgid) if spec.device is Device.CPU else group_gpu_bytes(pgid, spec.gpu_ids)
+
+
+@dataclass(slots=True)
+class _Seen:
+    """What is remembered of one process. `at_s` and `generated` are those of the last sample."""
+
+    pid: int
+    start: StartFigures | None = None
+    at_s: float = 0.0
+    generated: int | None = None
+
+
+@dataclass(slots=True)
+class Sampler:
+    """Writes `fleet.figures`; nothing else does. `read_bytes(spec, pgid)` may block."""
+
+    fleet: Fleet
+    subjects: Mapping[str, Subject]
+    read_load: ReadLoad
+    judge: Judge
+    every_s: float
+    read_bytes: Callable[[EngineSpec, int], int | None] = engine_bytes
+    _seen: dict[str, _Seen] = field(default_factory=dict)
+
+    async def run(self) -> None:
+        """Sample until cancelled."""
+        while True:
+            try:
+                await self.sample()
+            except Exception:
+                _log.exception("sampling goes on after an error")
+            await asyncio.sleep(self.every_s)
+
+    async def sample(self) -> None:
+        """One look at every engine of the fleet."""
+        engines = [engine for engine in self.fleet.snapshot.engines if engine.engine_id in self.subjects]
+        figures = await asyncio.gather(*(self._figures(engine) for engine in engines))
+        self.fleet.figures = {engine.engine_id: found for engine, found in zip(engines, figures, strict=True)}
+
+    async def _figures(self, engine: EngineStatus) -> EngineFigures:
+        subject = self.subjects[engine.engine_id]
+        if engine.pid is None:
+            return EngineFigures(subject.spec.gpu_ids, subject.planned_bytes)
+        ready = engine.state is EngineState.READY
+        load = await self.read_load(engine) if ready else EngineLoad()
+        seen = self._seen.get(engine.engine_id)
+        if seen is None or seen.pid != engine.pid:
+            seen = self._seen[engine.engine_id] = _Seen(engine.pid)
+        rate = _rate(seen, load, asyncio.get_running_loop().time())
+        measured, remark = await asyncio.to_thread(self._measure, subject, seen, ready)
+        start = seen.start or StartFigures()
+        return EngineFigures(
+            gpu_ids=subject.spec.gpu_ids,
+            planned_bytes=subject.planned_bytes,
+            measured_bytes=measured,
+            kv_tokens=start.kv_tokens if start.kv_tokens is not None else load.kv_tokens,
+            running_requests=load.running,
+            waiting_requests=load.waiting,
+            tokens_per_s=rate,
+            remark=remark,
+        )
+
+    def _measure(self, subject: Subject, seen: _Seen, ready: bool) -> tuple[int | None, str]:
+        """Bytes now, and the judge's remark on a ready engine."""
+        measured = self.read_bytes(subject.spec, seen.pid)
+        if not ready:
+            return measured, ""
+        if seen.start is None:
+            seen.start = start_figures(read_end(subject.log_path))
+        return measured, self.judge(subject.spec.engine_id, seen.start, measured)
+
+
+def _rate(seen: _Seen, load: EngineLoad, now_s: float) -> float | None:
+    """Generated tokens per second since the last sample of the same process; writes this one down."""
+    before, before_s = seen.generated, seen.at_s
+    seen.generated, seen.at_s = load.generated_tokens, now_s
+    if before is None or load.generated_tokens is None or now_s <= before_s:
+        return None
+    return round(max(0, load.generated_tokens - before) / (now_s - before_s), 3)
