@@ -8,7 +8,7 @@ from typing import Any
 import orjson
 from fastapi import APIRouter, Response
 
-from appliance.domain.engine import EngineState, EngineStatus
+from appliance.domain.engine import EngineStatus
 from appliance.domain.fleet import EngineFigures, Fleet, FleetSnapshot
 from appliance.telemetry.metrics import CONTENT_TYPE, Metrics
 
