@@ -3,6 +3,7 @@
 ApplianceError
 ├── ConfigError            a configuration or manifest file is wrong (names file and key)
 ├── CatalogError           a model is unknown, its files are missing, broken or not the approved ones
+├── InventoryError         this machine's GPUs can't be used: their driver or all of them fail
 ├── EngineError            something about one engine
 │   ├── EngineStartError   it did not become ready
 │   ├── EngineUnavailable  no ready engine serves the wanted model, or it can't be reached
@@ -34,6 +35,10 @@ class ConfigError(ApplianceError):
 
 class CatalogError(ApplianceError):
     """A model is unknown, or its files are missing, broken or not the approved ones."""
+
+
+class InventoryError(ApplianceError):
+    """This machine's GPUs can't be used: their driver or all of them fail."""
 
 
 class EngineError(ApplianceError):

@@ -2,18 +2,44 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 
 
 @dataclass(frozen=True, slots=True)
+class GpuProcess:
+    """A process that holds memory of a device. `used_bytes` is None where NVML does not tell (in a container, say)."""
+
+    pid: int
+    used_bytes: int | None
+
+
+@dataclass(frozen=True, slots=True)
 class Gpu:
-    """One GPU as NVML sees it now. `index` is NVML's, which is CUDA's under CUDA_DEVICE_ORDER=PCI_BUS_ID."""
+    """One GPU, or one MIG instance, which is a device of its own, as NVML sees it now.
+
+    `index` is NVML's, which is CUDA's under CUDA_DEVICE_ORDER=PCI_BUS_ID; an instance has its GPU's, and `parent` is
+    that GPU's UUID. `compute_capability` is (major, minor), None where unknown. GPUs with equal `island` are joined by
+    NVLink (empty: not), those with equal `pcie_group` hang at the same socket (empty: unknown). `processes` hold
+    memory of it. `unhealthy` says why no engine can be put on it; empty: one can.
+    """
 
     index: int
     uuid: str
     name: str
     total_bytes: int
     free_bytes: int
+    compute_capability: tuple[int, int] | None = None
+    island: str = ""
+    pcie_group: str = ""
+    parent: str = ""
+    processes: tuple[GpuProcess, ...] = ()
+    unhealthy: str = ""
+
+    def others_bytes(self, own_pids: Collection[int] = ()) -> int:
+        """What is taken by others than `own_pids`; memory that NVML does not give to a process is taken by others."""
+        own = sum(process.used_bytes or 0 for process in self.processes if process.pid in own_pids)
+        return max(0, self.total_bytes - self.free_bytes - own)
 
 
 @dataclass(frozen=True, slots=True)

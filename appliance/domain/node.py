@@ -26,9 +26,13 @@ class Accelerator:
 
 @dataclass(frozen=True, slots=True)
 class Node:
-    """One machine. `host_bytes` can hold the weights of sleeping engines, `data_classes` is what may be processed."""
+    """One machine. `host_bytes` can hold the weights of sleeping engines, `data_classes` is what may be processed.
+
+    `left_out` are devices that no engine can be put on, each as a sentence that says why.
+    """
 
     name: str
     accelerators: tuple[Accelerator, ...]
     host_bytes: int = 0
     data_classes: frozenset[str] = field(default_factory=frozenset)
+    left_out: tuple[str, ...] = ()
