@@ -14,18 +14,18 @@ from appliance.catalog.loader import find, load_catalog
 from appliance.config import PoolMember, Settings
 from appliance.domain.demand import Demand, RoleDemand
 from appliance.domain.model import Model
-from appliance.domain.node import Accelerator, Node
+from appliance.domain.node import Node
 from appliance.domain.placement import PlacementPlan
 from appliance.domain.placement_settings import DEFAULT_CALLS, DEFAULT_DIRECT, PlacementModelSettings
 from appliance.engines.version import installed_version
 from appliance.errors import CatalogError, ConfigError
 from appliance.inventory.declared import load_inventory
 from appliance.inventory.host import read_host
-from appliance.inventory.nvml import list_gpus
+from appliance.inventory.local import local_node
+from appliance.inventory.nvml import scan_gpus
 from appliance.placement.engine_shape import DEFAULT_VLLM_VERSION
 from appliance.placement.problem import ALL_SIZES, Constraints, Problem, Wanted
 
-LOCAL = "local"
 DTYPE_BYTES = {"float32": 4}
 """Bytes of an element where a pool entry's `dtype` says something else than 16 bits."""
 
@@ -57,13 +57,12 @@ def nodes_of(inventory: Path | None, running: PlacementPlan | None = None) -> tu
     """Declared nodes, or this machine's GPUs as NVML sees them, without what the engines of `running` hold of them."""
     if inventory is not None:
         return load_inventory(inventory)
-    gpus = list_gpus()
+    gpus = scan_gpus()
     if not gpus:
         raise ConfigError(
             "no NVIDIA GPU was found here; name an inventory with --inventory FILE (see config/inventories)"
         )
-    devices = tuple(Accelerator(gpu.uuid, gpu.name, gpu.total_bytes, others_bytes(gpu, running)) for gpu in gpus)
-    return (Node(LOCAL, devices, read_host().available_bytes),)
+    return (local_node(gpus, read_host(), others_bytes=lambda gpu: others_bytes(gpu, running)),)
 
 
 def _wanted(
@@ -136,7 +135,8 @@ def _pinned(
         keys = [k for k in known if pin == "/".join(k) or (pin == k[1] and len(nodes) == 1)]
         if not keys:
             some = ", ".join("/".join(k) for k in sorted(known)[:8])
-            raise ConfigError(f"{settings.source}: {key}: there is no GPU {pin} in {where}; name one of {some}")
+            out = "".join(f" (left out: {line})" for node in nodes for line in node.left_out)
+            raise ConfigError(f"{settings.source}: {key}: there is no GPU {pin} in {where}{out}; name one of {some}")
         found.update(keys)
     if found and min(wanted.tensor_parallel_sizes) > len(found):
         raise ConfigError(

@@ -48,6 +48,8 @@ def plan(
     settings = settings_of(config)
     old = _earlier(diff, settings)
     problem = problem_of(settings, inventory, old)
+    for line in (line for node in problem.nodes for line in node.left_out):
+        typer.echo(f"left out: {line}", err=True)
     console = Console()
     if why is not None:
         _explain(problem, why, settings.source, console)

@@ -39,11 +39,15 @@ def list_gpus() -> tuple[Gpu, ...]:
 
     Raises InventoryError where the driver fails, or where there are GPUs but none that can be used.
     """
-    gpus = scan_gpus()
-    healthy = tuple(gpu for gpu in gpus if not gpu.unhealthy)
-    if gpus and not healthy:
+    return healthy(scan_gpus())
+
+
+def healthy(gpus: tuple[Gpu, ...]) -> tuple[Gpu, ...]:
+    """Those that engines can be put on. Raises InventoryError where there are GPUs, but none of them is one."""
+    found = tuple(gpu for gpu in gpus if not gpu.unhealthy)
+    if gpus and not found:
         raise InventoryError(f"no GPU here can be used: {'; '.join(map(unhealthy_line, gpus))}; {GO_WITHOUT}")
-    return healthy
+    return found
 
 
 def scan_gpus(pci_devices: Path = PCI_DEVICES) -> tuple[Gpu, ...]:

@@ -11,7 +11,7 @@ from appliance.domain.gpu import Gpu, Host
 from appliance.inventory.local import local_node
 from appliance.inventory.nvml import scan_gpus
 from tests.fakes import nvml
-from tests.inventory.conftest import Scenario
+from tests.conftest import Scenario
 
 ROOT = Path(__file__).parents[2]
 MIB = 2**20
@@ -42,7 +42,7 @@ def test_own_engines_do_not_count_as_others(machine: Scenario) -> None:
 
 
 def test_devices_at_one_socket_stand_together() -> None:
-    gpus = [Gpu(index, f"GPU-{index}", "L40S", 48, 48, pcie_group=f"pcie-{index % 2}") for index in range(4)]
+    gpus = tuple(Gpu(index, f"GPU-{index}", "L40S", 48, 48, pcie_group=f"pcie-{index % 2}") for index in range(4))
     assert [device.gpu_id for device in local_node(gpus, HOST).accelerators] == ["GPU-0", "GPU-2", "GPU-1", "GPU-3"]
 
 

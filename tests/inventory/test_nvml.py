@@ -9,7 +9,7 @@ from appliance.domain.gpu import Gpu, GpuProcess
 from appliance.errors import InventoryError
 from appliance.inventory.nvml import list_gpus, scan_gpus, unhealthy_line
 from tests.fakes import nvml
-from tests.inventory.conftest import Scenario
+from tests.conftest import Scenario
 
 MIB = 2**20
 

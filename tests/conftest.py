@@ -1,4 +1,4 @@
-"""The fake NVML library, compiled once."""
+"""Fixtures of several rooms: the fake NVML library, compiled once."""
 
 from __future__ import annotations
 
