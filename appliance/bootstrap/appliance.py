@@ -10,6 +10,8 @@ from contextlib import AsyncExitStack, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+import structlog
+
 from appliance.bootstrap import data_dir as data_dirs
 from appliance.bootstrap.data_dir import Running
 from appliance.bootstrap.running_plan import remove_plan, write_plan
@@ -25,13 +27,15 @@ from appliance.supervisor.supervisor import Progress, Supervisor
 
 _DAY_S = 86_400
 
+_log = structlog.get_logger(__name__)
+
 
 @dataclass(frozen=True, slots=True)
 class Parts:
     """What an appliance is made of.
 
-    `plan` is what it runs by, None where it follows its pool. `verify` checks the weights on disk; `release` gives lock
-    and port back.
+    `plan` is what it runs by, None where it follows its pool; `notes` are for the log. `verify` checks the weights on
+    disk; `release` gives lock and port back.
     """
 
     data_dir: Path
@@ -46,6 +50,7 @@ class Parts:
     client: EngineClient
     traces: TraceStore
     plan: PlacementPlan | None
+    notes: tuple[str, ...]
     verify: Callable[[], None]
     release: Callable[[], None]
 
@@ -80,6 +85,8 @@ class Appliance:
         Raises CatalogError and EngineStartError.
         """
         parts = self._parts
+        for note in parts.notes:
+            _log.info("placement", note=note)
         self._answering = asyncio.create_task(parts.server.serve(), name="gateway")
         await parts.traces.prune(time.time() - parts.keep_days * _DAY_S)
         await asyncio.to_thread(parts.verify)

@@ -6,14 +6,12 @@ import os
 from collections.abc import Mapping
 from pathlib import Path
 
-import structlog
 from pydantic import TypeAdapter, ValidationError
 
 from appliance.placement.calibration import Calibration, CalibrationKey
 
 CALIBRATIONS_FILE = "calibrations.json"
 _STARTS = TypeAdapter(tuple[Calibration, ...])
-_log = structlog.get_logger(__name__)
 
 
 def calibrations_file(data_dir: Path) -> Path:
@@ -22,13 +20,10 @@ def calibrations_file(data_dir: Path) -> Path:
 
 
 def read_calibrations(path: Path) -> Mapping[CalibrationKey, Calibration]:
-    """All measured starts; none where the file is missing. A broken one counts as none: starts measure anew."""
+    """All measured starts; none where there is no file, or none that this version can read: starts measure anew."""
     try:
         found = _STARTS.validate_json(path.read_bytes())
-    except FileNotFoundError:
-        return {}
-    except (OSError, ValidationError) as error:
-        _log.warning("measurements of earlier starts can't be read", file=str(path), error=type(error).__name__)
+    except (OSError, ValidationError):
         return {}
     return {calibration.key: calibration for calibration in found}
 

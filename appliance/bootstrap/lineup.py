@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-import structlog
-
 from appliance.bootstrap.calibrations import calibrations_file, read_calibrations
 from appliance.bootstrap.planning import problem_of, with_geometry
 from appliance.bootstrap.pool import pool_entries, pool_models
@@ -30,15 +28,14 @@ CPU_CARD = Card("CPU", 0)
 """Stands in a calibration's key where there is no card."""
 FLOAT32_BYTES = 4
 
-_log = structlog.get_logger(__name__)
-
 
 @dataclass(frozen=True, slots=True)
 class Lineup:
     """The decision, before its engines have ports.
 
     `settings` are the configuration as it is carried out: without models that the plan left out, with the models of
-    each role in the plan's order. `plan` is None where the pool is followed. `cards` are the GPUs by id.
+    each role in the plan's order. `plan` is None where the pool is followed. `cards` are the GPUs by id, `notes` what
+    the operator should know.
     """
 
     settings: Settings
@@ -48,6 +45,7 @@ class Lineup:
     gpus: tuple[Gpu, ...]
     cards: Mapping[str, Card]
     plan: PlacementPlan | None = None
+    notes: tuple[str, ...] = ()
 
     @property
     def engine_count(self) -> int:
@@ -112,20 +110,29 @@ def start_key(entry: PoolEntry, shape: EngineShape, card: Card) -> CalibrationKe
 
 def _planned(settings: Settings, models: Mapping[str, Model], gpus: tuple[Gpu, ...]) -> Lineup:
     # What a killed appliance left on the GPUs would count as memory of others.
-    for engine_id in end_leftovers(settings.data_dir.resolve() / "engines"):
-        _log.warning("ended a leftover engine", engine=engine_id)
+    ended = end_leftovers(settings.data_dir.resolve() / "engines")
     from appliance.placement.solver import solve  # OR-tools takes half a second to load, which the CPU need not pay
 
-    plan = solve(problem_of(settings, None))
+    problem = problem_of(settings, None)
+    out = tuple(line for node in problem.nodes for line in node.left_out)
+    plan = solve(problem)
     if isinstance(plan, Unplaceable):
         raise ConfigError(
-            f"{settings.source}: the pool can't be placed on this machine's GPUs: {plan}; `appliance plan` shows more, "
-            "and placement.follow: pool starts the pool as it stands"
+            f"{settings.source}: the pool can't be placed on this machine's GPUs: {'; '.join((*plan.reasons, *out))}; "
+            "`appliance plan` shows more, and placement.follow: pool starts the pool as it stands"
         )
     carried_out = _carried_out(settings, plan)
-    kept = {m.model: with_geometry(models[m.model], settings.models.store / m.model) for m in carried_out.pool}
-    cards = {gpu.gpu_id: Card(gpu.name, gpu.total_bytes) for gpu in plan.gpus}
-    return Lineup(carried_out, kept, pool_entries(carried_out, kept), Device.CUDA, gpus, cards, plan)
+    served = {m.model: with_geometry(models[m.model], settings.models.store / m.model) for m in carried_out.pool}
+    return Lineup(
+        carried_out,
+        served,
+        pool_entries(carried_out, served),
+        Device.CUDA,
+        gpus,
+        {gpu.gpu_id: Card(gpu.name, gpu.total_bytes) for gpu in plan.gpus},
+        plan,
+        (*(f"ended a leftover engine: {engine_id}" for engine_id in ended), *out, *plan.reasons),
+    )
 
 
 def _carried_out(settings: Settings, plan: PlacementPlan) -> Settings:

@@ -90,6 +90,7 @@ def build(settings: Settings, *, make_launcher: LauncherMaker | None = None) -> 
             sampler=_sampler(lineup, specs, fleet, loads),
             loads=loads,
             plan=lineup.plan,
+            notes=lineup.notes,
             client=client,
             traces=traces,
             verify=partial(verify, settings, models),

@@ -26,7 +26,7 @@ class World:
     """What the sampler sees; `judged` is what it told the judge."""
 
     directory: Path
-    load: EngineLoad = EngineLoad(1, 2, 100)
+    load: EngineLoad = field(default_factory=lambda: EngineLoad(1, 2, 100))
     bytes: int | None = 900
     remark: str = ""
     asked: int = 0
