@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from appliance.bootstrap import build
+from appliance.bootstrap.calibrations import calibrations_file, read_calibrations
 from appliance.bootstrap.data_dir import Running, locked, read_running, remove_running, write_running
 from appliance.bootstrap.options import coordinator_options
 from appliance.bootstrap.server import listen
@@ -20,6 +21,7 @@ from appliance.domain.engine import EngineState
 from appliance.domain.model import Role
 from appliance.errors import AlreadyRunning, CatalogError, ConfigError, EngineStartError
 from tests.cli.pool import MODELS, Pool, get, make_pool
+from tests.fakes.polling import until
 
 
 @pytest.fixture
@@ -49,6 +51,29 @@ def test_started_appliance_answers_and_leaves_nothing(pool: Pool) -> None:
     assert stat.S_IMODE((pool.data_dir / "api-key").stat().st_mode) == 0o600
     with locked(pool.data_dir):
         listen("127.0.0.1", pool.settings["server"]["port"]).close()
+
+
+def test_memory_and_load_are_sampled_and_starts_are_kept(pool: Pool) -> None:
+    pool.settings["engines"]["sample_every_s"] = 0.1
+
+    async def main() -> None:
+        appliance = build(settings_of(pool))
+        try:
+            await appliance.start()
+            names = {engine.engine_id for engine in appliance.fleet.snapshot.engines}
+            await until(lambda: all(appliance.fleet.figures_of(name).tokens_per_s is not None for name in names))
+            found = appliance.fleet.figures_of("fake-math-0")
+            assert found.measured_bytes is not None
+            assert 1 << 20 < found.measured_bytes < (found.planned_bytes or 0)
+            assert (found.kv_tokens, found.running_requests, found.waiting_requests) == (21_760, 0, 0)
+            assert found.remark == ""
+        finally:
+            await appliance.stop()
+
+    asyncio.run(main())
+    kept = read_calibrations(calibrations_file(pool.data_dir))
+    assert {key.model_id for key in kept} == set(MODELS)
+    assert {(key.gpu_name, key.vllm_version) for key in kept} == {("CPU", "0.32.0")}
 
 
 def test_health_answers_while_engines_start_and_a_failed_start_gives_everything_back(pool: Pool) -> None:

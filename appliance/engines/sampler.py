@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Protocol
 
@@ -78,40 +78,59 @@ class Sampler:
     async def sample(self) -> None:
         """One look at every engine of the fleet."""
         engines = [engine for engine in self.fleet.snapshot.engines if engine.engine_id in self.subjects]
-        figures = await asyncio.gather(*(self._figures(engine) for engine in engines))
-        self.fleet.figures = {engine.engine_id: found for engine, found in zip(engines, figures, strict=True)}
+        loads = await asyncio.gather(*(self._load(engine) for engine in engines))
+        now_s = asyncio.get_running_loop().time()
+        # One thread for all: the judge keeps state, and nothing is in a hurry.
+        measured = await asyncio.to_thread(lambda: [self._measure(engine) for engine in engines])
+        self.fleet.figures = {
+            engine.engine_id: self._figures(engine, load, *found, now_s)
+            for engine, load, found in zip(engines, loads, measured, strict=True)
+        }
 
-    async def _figures(self, engine: EngineStatus) -> EngineFigures:
-        subject = self.subjects[engine.engine_id]
-        if engine.pid is None:
-            return EngineFigures(subject.spec.gpu_ids, subject.planned_bytes)
-        ready = engine.state is EngineState.READY
-        load = await self.read_load(engine) if ready else EngineLoad()
-        seen = self._seen.get(engine.engine_id)
-        if seen is None or seen.pid != engine.pid:
-            seen = self._seen[engine.engine_id] = _Seen(engine.pid)
-        rate = _rate(seen, load, asyncio.get_running_loop().time())
-        measured, remark = await asyncio.to_thread(self._measure, subject, seen, ready)
-        start = seen.start or StartFigures()
-        return EngineFigures(
-            gpu_ids=subject.spec.gpu_ids,
-            planned_bytes=subject.planned_bytes,
-            measured_bytes=measured,
-            kv_tokens=start.kv_tokens if start.kv_tokens is not None else load.kv_tokens,
-            running_requests=load.running,
-            waiting_requests=load.waiting,
-            tokens_per_s=rate,
-            remark=remark,
-        )
+    async def _load(self, engine: EngineStatus) -> EngineLoad:
+        return await self.read_load(engine) if _is_ready(engine) else EngineLoad()
 
-    def _measure(self, subject: Subject, seen: _Seen, ready: bool) -> tuple[int | None, str]:
+    def _measure(self, engine: EngineStatus) -> tuple[int | None, str]:
         """Bytes now, and the judge's remark on a ready engine."""
-        measured = self.read_bytes(subject.spec, seen.pid)
-        if not ready:
+        if engine.pid is None:
+            return None, ""
+        subject, seen = self.subjects[engine.engine_id], self._seen_of(engine.engine_id, engine.pid)
+        measured = self.read_bytes(subject.spec, engine.pid)
+        if not _is_ready(engine):
             return measured, ""
         if seen.start is None:
             seen.start = start_figures(read_end(subject.log_path))
-        return measured, self.judge(subject.spec.engine_id, seen.start, measured)
+        return measured, self.judge(engine.engine_id, seen.start, measured)
+
+    def _figures(
+        self, engine: EngineStatus, load: EngineLoad, measured_bytes: int | None, remark: str, now_s: float
+    ) -> EngineFigures:
+        subject = self.subjects[engine.engine_id]
+        planned = EngineFigures(subject.spec.gpu_ids, subject.planned_bytes)
+        if engine.pid is None:
+            return planned
+        seen = self._seen_of(engine.engine_id, engine.pid)
+        start = seen.start or StartFigures()
+        return replace(
+            planned,
+            measured_bytes=measured_bytes,
+            kv_tokens=start.kv_tokens if start.kv_tokens is not None else load.kv_tokens,
+            running_requests=load.running,
+            waiting_requests=load.waiting,
+            tokens_per_s=_rate(seen, load, now_s),
+            remark=remark,
+        )
+
+    def _seen_of(self, engine_id: str, pid: int) -> _Seen:
+        """What is remembered of this process; nothing of an earlier one."""
+        seen = self._seen.get(engine_id)
+        if seen is None or seen.pid != pid:
+            seen = self._seen[engine_id] = _Seen(pid)
+        return seen
+
+
+def _is_ready(engine: EngineStatus) -> bool:
+    return engine.pid is not None and engine.state is EngineState.READY
 
 
 def _rate(seen: _Seen, load: EngineLoad, now_s: float) -> float | None:

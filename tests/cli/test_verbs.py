@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,7 @@ from typer.testing import CliRunner, Result
 
 from appliance.cli.main import app
 from appliance.domain.engine import EngineState
+from appliance.domain.fleet import EngineFigures
 from appliance.domain.request import ContentDelta, ReasoningDelta
 from appliance.errors import EngineRejected, EngineUnavailable
 from tests.cli.pool import MODELS, Pool, make_pool
@@ -125,6 +127,38 @@ def test_status_tells_by_its_exit_code(house: House) -> None:
     house.fleet.publish((engine("starter-planner", EngineState.FAILED),))
     result = run("status")
     assert (result.exit_code, "failed" in result.stdout) == (1, True)
+
+
+def test_status_shows_memory_and_load_and_a_dash_for_what_is_not_known(house: House) -> None:
+    gib = 1 << 30
+    gpus = ("GPU-11111111-aaaa-bbbb",)
+    house.fleet.figures = {"starter-planner-0": EngineFigures(gpus, 9 * gib, 7 * gib, 21_760, 3, 1, 12.5, "too much")}
+    shown = run("status").stdout.splitlines()
+    assert shown[1].split() == [
+        "engine",
+        "state",
+        "on",
+        "GiB",
+        "(planned)",
+        "KV",
+        "tokens",
+        "run+wait",
+        "tokens/s",
+        "pid",
+    ]
+    planner = shown[2].split()
+    assert planner == [
+        "starter-planner-0", "ready", "GPU-11111111", "7.0", "(9.0)", "21,760", "3+1", "12.5", "4711", "too", "much",
+    ]  # fmt: skip
+    assert shown[3].split()[2:] == ["–", "–", "(–)", "–", "–+–", "–", "4711"]
+
+
+def test_an_engine_that_waits_for_its_turn_is_no_failure(house: House) -> None:
+    asleep = replace(engine("starter-planner", EngineState.ASLEEP), turn_group="turn-1")
+    house.fleet.publish((asleep, engine("starter-generalist")))
+    result = run("status")
+    assert result.exit_code == 0
+    assert "1 of 2 engines ready, 1 wait for their turn" in result.stdout
 
 
 def test_nothing_runs_here(pool: Pool) -> None:

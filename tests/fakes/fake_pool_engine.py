@@ -26,6 +26,11 @@ PLAN = {
         {"id": "s2", "skill": "math", "do": "$s1-5"},
     ]
 }
+START_LOG = """\
+(EngineCore pid=9) INFO 11-24 00:27:43 [core.py:133] Initializing a V1 LLM engine (v0.32.0) with config: …
+(EngineCore pid=9) INFO 11-24 00:27:45 [kv_cache_utils.py:2327] CPU KV cache size: 21,760 tokens, Maximum concurrency …
+"""
+"""vLLM's own lines, cut."""
 QUESTION = "Take 12 boxes of 7 pens, then give 5 pens away. How many are left?"
 ANSWER = "79"
 _SUMS = {"12*7": "12*7;84", "84-5": "84-5;79"}
@@ -63,6 +68,7 @@ def main() -> None:
     failing, slow = directory / f"fail-{model}", directory / f"slow-{model}"
     if failing.exists():
         sys.exit(failing.read_text())
+    print(START_LOG, end="", flush=True)
     asyncio.run(_serve(model, options.port, float(slow.read_text()) if slow.exists() else 0.0))
 
 

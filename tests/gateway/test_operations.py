@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from appliance.domain.engine import EngineState
+from appliance.domain.fleet import EngineFigures
 from appliance.domain.request import ContentDelta
 from appliance.errors import Overloaded
 from tests.gateway.door import House, call, chat, engine, house
@@ -32,6 +35,21 @@ def test_fleet_shows_engines_without_keys() -> None:
     assert (shown["engine_id"], shown["state"], shown["pid"]) == ("starter-planner-0", "ready", 4711)
     assert b"engine-secret" not in reply.body
     assert "api_key" not in shown
+
+
+def test_fleet_shows_figures_and_null_for_what_is_not_known() -> None:
+    target = House()
+    known = EngineFigures(("GPU-1",), 9, 7, 21_760, 3, 0, 12.5, "takes more than planned")
+    target.fleet.figures = {"starter-planner-0": known}
+    target.fleet.publish((replace(engine("starter-planner"), detail="it is wanted"), engine("starter-generalist")))
+    first, second = call(target.app, "GET", "/fleet").json()["engines"]
+    assert first["gpu_ids"] == ["GPU-1"]
+    assert (first["memory_planned_bytes"], first["memory_measured_bytes"], first["kv_tokens"]) == (9, 7, 21_760)
+    assert (first["requests_running"], first["requests_waiting"], first["tokens_per_s"]) == (3, 0, 12.5)
+    assert first["detail"] == "it is wanted; takes more than planned"
+    unknown = ("memory_planned_bytes", "memory_measured_bytes", "kv_tokens", "requests_running", "tokens_per_s")
+    assert [second[name] for name in unknown] == [None] * len(unknown)
+    assert (second["gpu_ids"], second["detail"]) == ([], "")
 
 
 def test_metrics_count_requests_by_route_status_and_strategy() -> None:

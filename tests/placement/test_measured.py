@@ -5,9 +5,10 @@ from __future__ import annotations
 from dataclasses import replace
 
 from appliance.placement.calibration import Calibration, calibration_key
+from appliance.placement.engine_shape import GIB
 from appliance.placement.measured import Measured, cpu_bytes, cpu_calibration, gpu_calibration, tells_more
 from appliance.placement.memory import EngineMemory, engine_memory
-from tests.placement.shapes import GIB, H100, dense, shape
+from tests.placement.shapes import H100, dense, shape
 
 KEY = calibration_key("m", "r", shape(), H100)
 
