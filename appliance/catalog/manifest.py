@@ -14,8 +14,8 @@ from pathlib import Path
 
 import yaml
 
+from appliance.catalog.files import Progress, files_below, read_config, read_tensors, sha256, unheard
 from appliance.catalog.loader import load_manifest
-from appliance.catalog.store import files_below, read_config, read_tensors, sha256
 from appliance.domain.model import Model, ModelFile
 from appliance.errors import ApplianceError, CatalogError
 
@@ -24,13 +24,17 @@ NOT_PART_OF_THE_MODEL = frozenset({".md"})
 """A model card may be corrected without making another model of it."""
 
 
-def describe_files(directory: Path) -> tuple[ModelFile, ...]:
+def describe_files(directory: Path, progress: Progress = unheard) -> tuple[ModelFile, ...]:
     """Every file of the model with its size and digest, by path."""
     return tuple(
-        ModelFile(path.relative_to(directory).as_posix(), path.stat().st_size, sha256(path))
-        for path in files_below(directory)
-        if path.suffix not in NOT_PART_OF_THE_MODEL
+        ModelFile(path.relative_to(directory).as_posix(), path.stat().st_size, sha256(path, progress))
+        for path in model_files(directory)
     )
+
+
+def model_files(directory: Path) -> list[Path]:
+    """The files that a manifest lists."""
+    return [path for path in files_below(directory) if path.suffix not in NOT_PART_OF_THE_MODEL]
 
 
 def revision_of(files: tuple[ModelFile, ...]) -> str:

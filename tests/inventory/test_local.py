@@ -10,8 +10,8 @@ from pathlib import Path
 from appliance.domain.gpu import Gpu, Host
 from appliance.inventory.local import local_node
 from appliance.inventory.nvml import scan_gpus
-from tests.fakes import nvml
 from tests.conftest import Scenario
+from tests.fakes import nvml
 
 ROOT = Path(__file__).parents[2]
 MIB = 2**20

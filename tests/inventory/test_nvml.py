@@ -8,8 +8,8 @@ import pytest
 from appliance.domain.gpu import Gpu, GpuProcess
 from appliance.errors import InventoryError
 from appliance.inventory.nvml import list_gpus, scan_gpus, unhealthy_line
-from tests.fakes import nvml
 from tests.conftest import Scenario
+from tests.fakes import nvml
 
 MIB = 2**20
 
