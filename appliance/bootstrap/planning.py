@@ -3,26 +3,22 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
 from appliance.bootstrap.calibrations import calibrations_file, read_calibrations
-from appliance.bootstrap.running_plan import others_bytes, running_plan
+from appliance.bootstrap.running_plan import running_plan
+from appliance.bootstrap.site import Site, site_of
 from appliance.catalog.architecture import geometry_from_config
 from appliance.catalog.loader import find, load_catalog
 from appliance.config import PoolMember, Settings
 from appliance.domain.demand import Demand, RoleDemand
 from appliance.domain.model import Model
-from appliance.domain.node import Node
 from appliance.domain.placement import PlacementPlan
 from appliance.domain.placement_settings import DEFAULT_CALLS, DEFAULT_DIRECT, PlacementModelSettings
 from appliance.engines.version import installed_version
 from appliance.errors import CatalogError, ConfigError
-from appliance.inventory.declared import load_inventory
-from appliance.inventory.host import read_host
-from appliance.inventory.local import local_node
-from appliance.inventory.nvml import scan_gpus
 from appliance.placement.engine_shape import DEFAULT_VLLM_VERSION
 from appliance.placement.problem import ALL_SIZES, Constraints, Problem, Wanted
 
@@ -36,12 +32,12 @@ def problem_of(settings: Settings, inventory: Path | None, before: PlacementPlan
     What earlier starts of these engines measured is believed where it holds for the version of vLLM that would run.
     """
     catalog = load_catalog(settings.models.catalog)
-    nodes = nodes_of(inventory, running_plan(settings.data_dir))
+    site = site_of(inventory, running_plan(settings.data_dir))
     asked = settings.placement
     roles = {role: models for role, models in settings.role_models().items() if models}
     return Problem(
-        nodes=nodes,
-        models=tuple(_wanted(settings, member, catalog, nodes, inventory) for member in settings.pool),
+        nodes=site.nodes,
+        models=tuple(_wanted(settings, member, catalog, site) for member in settings.pool),
         roles=roles,
         demand=_demand(settings, roles),
         constraints=Constraints(
@@ -53,21 +49,7 @@ def problem_of(settings: Settings, inventory: Path | None, before: PlacementPlan
     )
 
 
-def nodes_of(inventory: Path | None, running: PlacementPlan | None = None) -> tuple[Node, ...]:
-    """Declared nodes, or this machine's GPUs as NVML sees them, without what the engines of `running` hold of them."""
-    if inventory is not None:
-        return load_inventory(inventory)
-    gpus = scan_gpus()
-    if not gpus:
-        raise ConfigError(
-            "no NVIDIA GPU was found here; name an inventory with --inventory FILE (see config/inventories)"
-        )
-    return (local_node(gpus, read_host(), others_bytes=lambda gpu: others_bytes(gpu, running)),)
-
-
-def _wanted(
-    settings: Settings, member: PoolMember, catalog: Mapping[str, Model], nodes: Sequence[Node], inventory: Path | None
-) -> Wanted:
+def _wanted(settings: Settings, member: PoolMember, catalog: Mapping[str, Model], site: Site) -> Wanted:
     position = [other.model for other in settings.pool].index(member.model)
     try:
         model = find(catalog, member.model)
@@ -98,7 +80,7 @@ def _wanted(
         enforce_eager=engine.enforce_eager,
         extra_args=engine.extra_args,
     )
-    return _pinned(settings, wanted, limits, (f"pool.{position}.engine.gpu_ids", engine.gpu_ids), nodes, inventory)
+    return _pinned(settings, wanted, limits, (f"pool.{position}.engine.gpu_ids", engine.gpu_ids), site)
 
 
 def with_geometry(model: Model, directory: Path) -> Model:
@@ -117,26 +99,25 @@ def _pinned(
     wanted: Wanted,
     limits: PlacementModelSettings,
     pool_pins: tuple[str, tuple[str, ...]],
-    nodes: Sequence[Node],
-    inventory: Path | None,
+    site: Site,
 ) -> Wanted:
     """With its pins; each must exist, and be able to hold one engine of an allowed size."""
     key, pins = pool_pins if pool_pins[1] else (f"placement.models.{wanted.model_id}.gpus", limits.gpus)
-    where = inventory or "this machine"
     for name in limits.nodes:
-        if name not in {node.name for node in nodes}:
+        if name not in {node.name for node in site.nodes}:
             raise ConfigError(
-                f"{settings.source}: placement.models.{wanted.model_id}.nodes: there is no node {name} in {where}; "
-                f"name one of {', '.join(node.name for node in nodes)}"
+                f"{settings.source}: placement.models.{wanted.model_id}.nodes: there is no node {name} in {site.name}; "
+                f"name one of {', '.join(node.name for node in site.nodes)}"
             )
-    known = {(node.name, device.gpu_id) for node in nodes for device in node.accelerators}
-    found = set()
+    found: set[tuple[str, str]] = set()
     for pin in pins:
-        keys = [k for k in known if pin == "/".join(k) or (pin == k[1] and len(nodes) == 1)]
+        keys = site.gpus_named(pin)
         if not keys:
-            some = ", ".join("/".join(k) for k in sorted(known)[:8])
-            out = "".join(f" (left out: {line})" for node in nodes for line in node.left_out)
-            raise ConfigError(f"{settings.source}: {key}: there is no GPU {pin} in {where}{out}; name one of {some}")
+            some = ", ".join("/".join(k) for k in sorted(site.gpus)[:8])
+            out = "".join(f" (left out: {line})" for line in site.left_out)
+            raise ConfigError(
+                f"{settings.source}: {key}: there is no GPU {pin} in {site.name}{out}; name one of {some}"
+            )
         found.update(keys)
     if found and min(wanted.tensor_parallel_sizes) > len(found):
         raise ConfigError(

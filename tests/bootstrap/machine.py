@@ -18,7 +18,7 @@ SECOND = Gpu(1, "GPU-22222222-bbbb", "NVIDIA L4", round(22.5 * GIB), round(22.3 
 
 def gpu_pool(directory: Path, monkeypatch: pytest.MonkeyPatch, gpus: tuple[Gpu, ...] = (L4,)) -> Pool:
     """The fake pool on a machine with `gpus`."""
-    monkeypatch.setattr("appliance.bootstrap.planning.scan_gpus", lambda: gpus)
+    monkeypatch.setattr("appliance.bootstrap.site.scan_gpus", lambda: gpus)
     monkeypatch.setattr("appliance.bootstrap.lineup.list_gpus", lambda: gpus)
     pool = make_pool(directory)
     pool.settings["engines"]["device"] = "auto"

@@ -38,10 +38,13 @@ def test_on_gpus_the_plan_is_followed(tmp_path: Path, monkeypatch: pytest.Monkey
     assert sum(engine.booked_bytes for engine in lineup.plan.engines) <= L4.free_bytes
 
 
-def test_pins_and_replicas_of_the_pool_hold_in_the_plan(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("pin", ["1", "local/1", SECOND.uuid])
+def test_pins_and_replicas_of_the_pool_hold_in_the_plan(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, pin: str
+) -> None:
     pool = gpu_pool(tmp_path, monkeypatch, (L4, SECOND))
     pool.settings["pool"][0] |= {"replicas": 2}
-    pool.settings["pool"][1]["engine"] = {**pool.settings["pool"][1]["engine"], "gpu_ids": [SECOND.uuid]}
+    pool.settings["pool"][1]["engine"] = {**pool.settings["pool"][1]["engine"], "gpu_ids": [pin]}
     specs = decide(settings_of(pool)).specs(range(9000, 9100))
     assert {spec.gpu_ids for spec in specs if spec.model_id == MODELS[0]} >= {(L4.uuid,), (SECOND.uuid,)}
     assert {spec.gpu_ids for spec in specs if spec.model_id == MODELS[1]} == {(SECOND.uuid,)}

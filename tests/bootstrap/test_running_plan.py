@@ -75,7 +75,7 @@ def test_diff_with_the_running_plan(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     pool = gpu_pool(tmp_path, monkeypatch)
     plan = running(pool)
     full = replace(L4, free_bytes=L4.free_bytes - plan.taken_bytes("local", L4.uuid))
-    monkeypatch.setattr("appliance.bootstrap.planning.scan_gpus", lambda: (full,))
+    monkeypatch.setattr("appliance.bootstrap.site.scan_gpus", lambda: (full,))
     result = plan_verb(pool, "--diff", "running")
     assert result.exit_code == 0, result.output
     assert f"{len(plan.engines)} engines stay as they are" in result.stdout

@@ -151,7 +151,7 @@ def test_forms_exclude_each_other_and_a_saved_plan_must_be_one(tmp_path: Path) -
 
 
 def test_without_a_gpu_an_inventory_is_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("appliance.bootstrap.planning.scan_gpus", lambda: ())
+    monkeypatch.setattr("appliance.bootstrap.site.scan_gpus", lambda: ())
     result = run("--config", str(SMALL))
     assert result.exit_code == 2
     assert "--inventory FILE" in result.stderr
