@@ -1,0 +1,1 @@
+"""What only a card can tell; without one, each test is skipped and says so."""
