@@ -14,7 +14,7 @@ from appliance.domain.engine import Device, EngineSpec
 from appliance.engines.start_log import StartFigures
 from appliance.placement.calibration import Calibration
 from appliance.placement.engine_shape import Card
-from appliance.placement.measured import Measured, cpu_calibration, gpu_calibration, tells_more
+from appliance.placement.measured import NOISE_BYTES, Measured, cpu_calibration, gpu_calibration, tells_more
 from appliance.placement.memory import EngineMemory, engine_memory
 
 GIB = 2**30
@@ -86,7 +86,7 @@ def _remark(planned: _Planned, start: StartFigures, measured_bytes: int | None) 
         ("memory", measured_bytes, planned.total_bytes),
         ("weights", start.weights_bytes, planned.weights_bytes),
     ):
-        if now is not None and then is not None and now > then:
+        if now is not None and then is not None and now > then + NOISE_BYTES:
             return (
                 f"takes {now / GIB:.2f} GiB of {what}, {(now - then) / GIB:.2f} GiB more than planned; "
                 "the next plan counts it"

@@ -7,6 +7,9 @@ from dataclasses import dataclass
 from appliance.placement.calibration import Calibration, CalibrationKey
 from appliance.placement.memory import EngineMemory
 
+NOISE_BYTES = 8 * 2**20
+"""Working processes take and give pages all the time; less than this is no news."""
+
 
 @dataclass(frozen=True, slots=True)
 class Measured:
@@ -63,4 +66,5 @@ def tells_more(fresh: Calibration, kept: Calibration | None) -> bool:
     """Whether `fresh` is worth keeping in place of `kept`: of equal starts the one that took the most counts."""
     if kept is None:
         return True
-    return fresh.weights_bytes > kept.weights_bytes or fresh.measured_overhead_bytes > kept.measured_overhead_bytes
+    more = fresh.measured_overhead_bytes - kept.measured_overhead_bytes
+    return fresh.weights_bytes > kept.weights_bytes or more > NOISE_BYTES

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from appliance.placement.calibration import Calibration, calibration_key
 from appliance.placement.engine_shape import GIB
-from appliance.placement.measured import Measured, cpu_bytes, cpu_calibration, gpu_calibration, tells_more
+from appliance.placement.measured import NOISE_BYTES, Measured, cpu_bytes, cpu_calibration, gpu_calibration, tells_more
 from appliance.placement.memory import EngineMemory, engine_memory
 from tests.placement.shapes import H100, dense, shape
 
@@ -75,5 +75,6 @@ def test_of_equal_starts_the_one_that_took_the_most_is_kept() -> None:
     assert tells_more(first, None)
     assert not tells_more(first, first)
     assert not tells_more(replace(first, overhead_bytes=6), first)
-    assert tells_more(replace(first, overhead_bytes=8), first)
+    assert not tells_more(replace(first, overhead_bytes=7 + NOISE_BYTES), first)
+    assert tells_more(replace(first, overhead_bytes=8 + NOISE_BYTES), first)
     assert tells_more(replace(first, weights_bytes=11), first)
