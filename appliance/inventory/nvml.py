@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from math import ceil
 from pathlib import Path
 from typing import Any
 
@@ -164,8 +165,16 @@ def _instances(handle: Any, parent: Gpu) -> Iterator[Gpu]:
         part = known(pynvml.nvmlDeviceGetMigDeviceHandleByIndex, handle, number)
         if part is None:
             continue  # an empty slot
-        uuid, name = text(pynvml.nvmlDeviceGetUUID(part)), text(pynvml.nvmlDeviceGetName(part))
-        gpu = replace(parent, uuid=uuid, name=name, parent=parent.uuid, total_bytes=0, free_bytes=0, processes=())
+        uuid = text(pynvml.nvmlDeviceGetUUID(part))
+        gpu = replace(
+            parent,
+            uuid=uuid,
+            name=_instance_name(part, parent),
+            parent=parent.uuid,
+            total_bytes=0,
+            free_bytes=0,
+            processes=(),
+        )
         gpu_instance = known(pynvml.nvmlDeviceGetGpuInstanceId, part)
         owner = uuid if gpu_instance is None else owners.setdefault(gpu_instance, uuid)
         if owner != uuid:
@@ -173,3 +182,14 @@ def _instances(handle: Any, parent: Gpu) -> Iterator[Gpu]:
                 gpu, unhealthy=gpu.unhealthy or f"it shares the memory of {owner}, which is used in its place"
             )
         yield _gpu(part, gpu)
+
+
+def _instance_name(handle: Any, parent: Gpu) -> str:
+    """`… MIG 3g.20gb`, as newer drivers name it and as a file would declare it; made of its slices elsewhere."""
+    name = text(pynvml.nvmlDeviceGetName(handle))
+    slices = known(pynvml.nvmlDeviceGetAttributes_v2, handle)
+    if " MIG " in name or slices is None:
+        return name
+    part, whole = int(slices.computeInstanceSliceCount), int(slices.gpuInstanceSliceCount)
+    share = f"{part}c." if part < whole else ""
+    return f"{parent.name} MIG {share}{whole}g.{ceil(int(slices.memorySizeMB) / 1024)}gb"

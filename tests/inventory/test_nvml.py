@@ -76,6 +76,15 @@ def test_mig_instances_are_devices_of_their_own(machine: Scenario) -> None:
     assert (second.processes, second.others_bytes({77})) == ((GpuProcess(77, 5000 * MIB),), 13 * MIB)
 
 
+def test_instances_that_the_driver_does_not_name_are_named_by_their_slices(machine: Scenario) -> None:
+    plain = "19968 0 9 NVIDIA H100 80GB HBM3"
+    machine("mig", f"instance 1 MIG-a {plain}", f"instance 1 MIG-b {plain}".replace(" 9 ", " 8 "), "slices 1 0 3 3")
+    assert next(gpu.name for gpu in list_gpus() if gpu.uuid == "MIG-a") == "NVIDIA H100 80GB HBM3 MIG 3g.20gb"
+    assert next(gpu.name for gpu in list_gpus() if gpu.uuid == "MIG-b") == "NVIDIA H100 80GB HBM3"
+    machine("mig", f"instance 1 MIG-a {plain}", "slices 1 0 3 1")
+    assert next(gpu.name for gpu in list_gpus() if gpu.uuid == "MIG-a") == "NVIDIA H100 80GB HBM3 MIG 1c.3g.20gb"
+
+
 def test_mig_that_can_not_be_used_says_why(machine: Scenario) -> None:
     machine("mig")
     unhealthy = {gpu.uuid: gpu.unhealthy for gpu in scan_gpus() if gpu.unhealthy}

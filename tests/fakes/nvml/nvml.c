@@ -9,6 +9,7 @@
  *   p2p GPU GPU STATUS                                       nvmlDeviceGetP2PStatus between the two
  *   mig GPU SLOTS                                            MIG is on, with so many slots for instances
  *   instance GPU UUID TOTAL_MIB USED_MIB GPU_INSTANCE NAME…  the next MIG instance of the GPU
+ *   slices GPU INSTANCE GPU_SLICES COMPUTE_SLICES            what the instance is made of; INSTANCE from 0
  *   process GPU PID MIB [INSTANCE]                           MIB -1: not told; INSTANCE: the GPU's n-th, from 0
  *   ecc GPU UNCORRECTED                                      since the driver was loaded
  *   remapped GPU PENDING FAILED                              memory rows
@@ -31,7 +32,7 @@ typedef struct device {
     int index, instance, gpu_instance; /* instance: -1 for a GPU, else the number of the MIG instance */
     char uuid[96], name[96], bus_id[32];
     unsigned long long total, used;
-    int major, minor, node, slots, instances;
+    int major, minor, node, slots, instances, gpu_slices, compute_slices;
     int link[LINKS];
     char remote[LINKS][32];
     int ecc, remap_pending, remap_failed, retired, recovery;
@@ -40,6 +41,7 @@ typedef struct device {
 
 typedef struct { unsigned long long total, free, used; } memory;
 typedef struct { char legacy[16]; unsigned domain, bus, dev, id, subsystem; char bus_id[32]; } pci;
+typedef struct { unsigned multiprocessors, copy, decoder, encoder, jpeg, ofa, gpu_slices, compute_slices; unsigned long long mib; } attributes;
 typedef struct { unsigned pid; unsigned long long used; unsigned gpu_instance, compute_instance; } process;
 typedef struct { unsigned field, scope; long long time, latency; unsigned type; int result; union { double d; unsigned u; unsigned long long ull; } value; } field;
 
@@ -110,6 +112,8 @@ static void told(char *line) {
         strcpy(failures[failure_count++].function, word);
     } else if (sscanf(line, "node %d %d", &gpu, &a) == 2) gpus[gpu].node = a;
     else if (sscanf(line, "mig %d %d", &gpu, &a) == 2) gpus[gpu].slots = a;
+    else if (sscanf(line, "slices %d %d %d %63s", &gpu, &a, &b, word) == 4)
+        gpus[gpu].parts[a].gpu_slices = b, gpus[gpu].parts[a].compute_slices = atoi(word);
     else if (sscanf(line, "ecc %d %d", &gpu, &a) == 2) gpus[gpu].ecc = a;
     else if (sscanf(line, "remapped %d %d %d", &gpu, &a, &b) == 3) gpus[gpu].remap_pending = a, gpus[gpu].remap_failed = b;
     else if (sscanf(line, "retired %d %d", &gpu, &a) == 2) gpus[gpu].retired = a;
@@ -247,6 +251,13 @@ int nvmlDeviceGetGpuInstanceId(device *d, unsigned *id) {
     ENTER(d);
     if (d->instance < 0) return NOT_SUPPORTED;
     *id = d->gpu_instance;
+    return SUCCESS;
+}
+
+int nvmlDeviceGetAttributes_v2(device *d, attributes *out) {
+    ENTER(d);
+    if (d->instance < 0 || !d->gpu_slices) return NOT_SUPPORTED;
+    *out = (attributes){.gpu_slices = d->gpu_slices, .compute_slices = d->compute_slices, .mib = d->total / MIB};
     return SUCCESS;
 }
 
