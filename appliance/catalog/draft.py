@@ -18,6 +18,7 @@ from appliance.catalog.files import Progress, files_below, read_config, read_jso
 from appliance.catalog.loader import Manifest
 from appliance.catalog.manifest import describe_files, revision_of
 from appliance.config import describe
+from appliance.domain.geometry import Geometry
 from appliance.domain.model import Model, Role
 from appliance.errors import CatalogError
 
@@ -33,7 +34,9 @@ SPDX = {
 """The Hub's names of licences → SPDX; others become LicenseRef-NAME."""
 INDEX = "model.safetensors.index.json"
 LEAST_SHARE = 0.9
-"""With less than this share of the parameters that config.json describes, files are missing."""
+MOST_SHARE = 1.5
+"""Files hold between these shares of the parameters that config.json describes: heads may be stored twice, and layers
+for speculation come on top."""
 HEAD = """\
 # Written by `appliance models add` from the files of the model. Correct what stands under `derived`: nobody read it
 # from a source. `skills` are priors from 0 to 1, to be replaced by an evaluation of one's own.
@@ -104,11 +107,8 @@ def _document(directory: Path, said: Mapping[str, Any]) -> dict[str, Any]:
         keys = needed_keys(config, parameters)
     except CatalogError as error:
         raise CatalogError(f"{directory}: {error}") from None
-    if not quantization and elements < LEAST_SHARE * (shape.shape_parameters - shape.vision_parameters):
-        raise CatalogError(
-            f"{directory}: the safetensors files hold {elements:,} parameters, but config.json describes "
-            f"{shape.shape_parameters:,}; files are missing, fetch all of the model"
-        )
+    if not quantization:
+        _compare(directory, elements, shape)
     licence = _card_licence(directory)
     read = {"licence": licence} if licence else {}
     guessed = {**_guessed(directory, config), **({"parameters": parameters} if quantization else {})}
@@ -130,6 +130,17 @@ def _document(directory: Path, said: Mapping[str, Any]) -> dict[str, Any]:
 
 def _taken(path: Path, model_id: str) -> str:
     return f"{path}: id: {model_id} is in the catalog already; choose another with --id, or remove that file"
+
+
+def _compare(directory: Path, elements: int, shape: Geometry) -> None:
+    """Refuse files that can't be those of the shape; encoders for pictures or sound are not reckoned exactly."""
+    least, most = shape.shape_parameters - shape.vision_parameters, shape.shape_parameters
+    if elements >= LEAST_SHARE * least and (shape.vision_parameters or elements <= MOST_SHARE * most):
+        return
+    raise CatalogError(
+        f"{directory}: the safetensors files hold {elements:,} parameters, but config.json describes {most:,}; files "
+        "are missing or of another model, fetch all of this one again"
+    )
 
 
 def _refuse(directory: Path) -> None:

@@ -111,7 +111,8 @@ def test_links_out_of_the_directory_are_refused(home: Path, tmp_path: Path) -> N
         ({"intermediate_size": None}, "lacks intermediate_size"),
         ({"max_position_embeddings": None}, "max_position_embeddings"),
         ({"quantization_config": {"quant_method": "aqlm"}}, "quantization_config"),
-        ({"num_hidden_layers": 4}, "files are missing"),
+        ({"num_hidden_layers": 4}, "files are missing or of another model"),
+        ({"vocab_size": 2, "intermediate_size": 2}, "files are missing or of another model"),
     ],
 )
 def test_what_makes_no_shape_is_refused_by_name(tmp_path: Path, changes: dict[str, object], words: str) -> None:

@@ -10,7 +10,7 @@ import pytest
 from appliance.catalog import manifest
 from appliance.catalog.loader import load_catalog
 from appliance.catalog.manifest import refresh
-from appliance.catalog.store import verify
+from appliance.catalog.store import problems, verify
 from appliance.domain.model import Model
 from appliance.errors import CatalogError
 from tests.catalog.tiny_model import UPPER, safetensors, write_tiny
@@ -150,3 +150,18 @@ def test_the_shipped_weights_are_the_approved_ones() -> None:
     for name, model in load_catalog(ROOT / "models/catalog").items():
         if model.repository == "embedded" and (store / name).exists():
             verify(model, store / name)
+
+
+def test_every_problem_is_named_once_and_progress_tells_all_bytes(model: Model, home: Path) -> None:
+    read: list[int] = []
+    assert problems(model, home, progress=read.append) == ()
+    assert sum(read) == sum(file.size_bytes for file in model.files)
+    change(home, "tokenizer.json", b"{}", b"[]")
+    (home / "model.safetensors").unlink()
+    (home / "pickle.pkl").write_bytes(b"")
+    found = problems(model, home)
+    for name in ("tokenizer.json is not the approved file", "model.safetensors is missing", "pickle.pkl: .pkl files"):
+        assert sum(name in problem for problem in found) == 1
+    assert len(found) == 3
+    with pytest.raises(CatalogError, match=r"pickle\.pkl.* \(and 2 more; `appliance models verify` names all\)"):
+        verify(model, home)
