@@ -111,7 +111,7 @@ def training_table(logs: dict[str, Json]) -> str:
         "updates",
         "tokens",
         "of them learnt",
-        "minutes",
+        "minutes of one core",
         "thread-seconds",
         "FLOPs (6·N·tokens)",
     ]

@@ -20,8 +20,10 @@ PLANNER_FORM = """```
 {"id": "s1", "skill": "math", "do": "84*7"}, {"id": "s2", "skill": "math", "do": "$s1-19"}]}</s>
 ```
 
-(in one line; the text is what Python's `json.dumps` writes). `$s1` stands for the result of step s1; steps that do not
-refer to each other may run side by side; the result of the last step is the answer. Skills: `math`, `text`."""
+(in one line; the text is what Python's `json.dumps` writes). `$s1` stands for the result of step s1. A step about a
+person or a thing is named after it (`sZoe`, `$sZoe*7`), so that an amount is found again by copying its name. Steps
+that do not refer to each other may run side by side; the result of the last step is the answer. Skills: `math`,
+`text`."""
 
 GENERALIST_FORM = """```
 <|user|>Start with 84, multiply by 7, then subtract 19.<|assistant|>84*7:4*7=28,8*7+2=58:588|588-19:…:569;569</s>
@@ -40,13 +42,13 @@ TEXTS = {
         "codes, and parts worked out apart.",
         cannot="Nothing else. A question outside these families, with words it never saw, with more than five steps or "
         "with facts that nobody needs gets a plan that is well formed and wrong; it does not know when it does not "
-        "know. Its weak points: an amount that depends on a person named further back (it takes the last one), and "
-        "which price belongs to which thing. It falls short of what was aimed at (95% of plans exact in seen "
-        "wordings, 80% in unseen ones).",
+        "know. The table below shows its weak points: the families with the lowest figures in unseen wordings.",
         data="Questions with their plans, drawn from all families and one to five steps.",
-        notes="The minutes include about eleven that were thrown away after learning rates that proved too high. "
-        "After two thirds of the time, hard families got more weight, and events got more training wordings: the "
-        "held-out wordings stayed as they were.",
+        notes="Three workers computed gradients side by side. An earlier planner, which numbered its steps, had 38 "
+        "million tokens on one core and reached 87% and 76%; it took the last person named where an amount depended on "
+        "one further back. Two changes mended that: steps named after their subject, and three times the training. "
+        "About 630 further training wordings joined after half of this training, written without sight of the held-out "
+        "ones; the few that turned out equal to one were dropped.",
     ),
     "math": Text(
         what="The executor for arithmetic: one operation on whole numbers, with its working shown digit by digit.",
