@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class AdmissionLimits:
-    """`max_waiting` calls wait per model, each `max_wait_s` seconds at the most."""
+    """`max_waiting` calls wait per model, each `max_wait_s` seconds at the most while the model is awake."""
 
     max_waiting: int = 256
     max_wait_s: float = 30.0
@@ -37,23 +37,30 @@ class Reject:
 
 
 def decide(
-    *, free_share: float, ahead: int, waited_s: float, left_s: float, limits: AdmissionLimits
+    *,
+    free_share: float,
+    ahead: int,
+    waited_s: float,
+    left_s: float,
+    limits: AdmissionLimits,
+    asleep: bool = False,
 ) -> Admit | Wait | Reject:
     """Admit, wait or reject one call.
 
     `free_share` is the best engine's score, `ahead` the calls that wait before this one, `waited_s` its own wait so
-    far, `left_s` the time to its deadline.
+    far, `left_s` the time to its deadline. `asleep`: the model sleeps until its turn comes.
 
     1. Room, and nobody before it: admit.
     2. Too many wait already: reject at once, do not let it join.
-    3. It waited long enough, or its deadline passed: reject.
+    3. It waited long enough, or its deadline passed: reject. For its model's turn it waits up to its deadline.
     4. Else wait.
     """
-    if free_share > 0 and ahead == 0:
+    if free_share > 0 and ahead == 0 and not asleep:
         return Admit()
     if ahead >= limits.max_waiting:
         return Reject(f"{ahead} calls wait already", retry_after_s=limits.max_wait_s)
-    patience_s = min(limits.max_wait_s - waited_s, left_s)
+    patience_s = left_s if asleep else min(limits.max_wait_s - waited_s, left_s)
     if patience_s <= 0:
-        return Reject(f"no room within {waited_s:.1f} s", retry_after_s=max(1.0, limits.max_wait_s / 2))
+        missing = "it sleeps, and its turn did not come" if asleep else "no room"
+        return Reject(f"{missing} within {waited_s:.1f} s", retry_after_s=max(1.0, limits.max_wait_s / 2))
     return Wait(patience_s)

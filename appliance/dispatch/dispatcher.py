@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 from typing import Protocol
 
 from appliance.dispatch.admission import AdmissionLimits, Admit, Reject, decide
-from appliance.dispatch.endpoint_picker import NoEngine, Picked, pick
+from appliance.dispatch.endpoint_picker import Asleep, NoEngine, Picked, pick
 from appliance.domain.engine import EngineStatus
 from appliance.domain.fleet import DemandEvent, Fleet
 from appliance.domain.request import CallChunk, CallContext, EngineCall
@@ -23,6 +23,8 @@ from appliance.errors import EngineRejected, EngineUnavailable, Overloaded
 
 _SNAPSHOT_CHECK_S = 0.1
 """A waiting call looks at the fleet this often, for engines that came or went meanwhile."""
+_LEAST_WAIT_S = 0.001
+"""What is left of a wait may be too small for the clock to show that it is over."""
 
 _MENDED_ELSEWHERE = {408, 429, 500, 502, 503, 504}
 """Statuses of one engine that another replica may not share."""
@@ -106,28 +108,36 @@ class Dispatcher:
     def _worth_retrying(self, error: Exception, model_id: str, failed: set[str]) -> bool:
         if isinstance(error, EngineRejected) and error.status not in _MENDED_ELSEWHERE:
             return False
-        return isinstance(self._pick(model_id, failed), Picked)
+        return isinstance(self._pick(model_id, failed), Picked | Asleep)
 
     async def _admitted(self, call: EngineCall, ctx: CallContext, failed: set[str]) -> EngineStatus:
-        """The engine for this call, as soon as it has room and the calls before it went."""
-        came_s = self._clock()
+        """The engine for this call, as soon as it is awake and has room, and the calls before it went."""
+        came_s = awake_s = self._clock()
         ticket = asyncio.Event()
         with self._line(call.model_id, ticket) as line:
             while True:
-                picked = self._picked(call.model_id, failed, waiting=len(line))
+                outcome = self._found(call.model_id, failed, waiting=len(line))
                 now_s = self._clock()
+                asleep = isinstance(outcome, Asleep)
+                if asleep:
+                    failed.clear()  # what failed has gone to sleep since, and comes back with the turn
+                    awake_s = now_s
                 decision = decide(
-                    free_share=picked.score,
+                    free_share=0.0 if isinstance(outcome, Asleep) else outcome.score,
                     ahead=line.index(ticket),
-                    waited_s=now_s - came_s,
+                    waited_s=now_s - (came_s if asleep else awake_s),
                     left_s=ctx.deadline_s - now_s,
                     limits=self._limits,
+                    asleep=asleep,
                 )
                 if isinstance(decision, Admit):
-                    return picked.engine
+                    assert isinstance(outcome, Picked)
+                    return outcome.engine
                 if isinstance(decision, Reject):
                     raise Overloaded(f"{call.model_id}: {decision.reason}", retry_after_s=decision.retry_after_s)
-                await self._woken(ticket, min(decision.at_most_s, _SNAPSHOT_CHECK_S))
+                if line[0] is ticket:
+                    self._tell(call.model_id)
+                await self._woken(ticket, max(_LEAST_WAIT_S, min(decision.at_most_s, _SNAPSHOT_CHECK_S)))
 
     async def _woken(self, ticket: asyncio.Event, at_most_s: float) -> None:
         with contextlib.suppress(TimeoutError):
@@ -143,6 +153,7 @@ class Dispatcher:
             yield line
         finally:
             line.remove(ticket)
+            self._tell(model_id)
             self._wake(model_id)
 
     def _wake(self, model_id: str) -> None:
@@ -152,7 +163,7 @@ class Dispatcher:
         else:
             self._lines.pop(model_id, None)
 
-    def _picked(self, model_id: str, failed: set[str], waiting: int) -> Picked:
+    def _found(self, model_id: str, failed: set[str], waiting: int) -> Picked | Asleep:
         outcome = self._pick(model_id, failed)
         if isinstance(outcome, NoEngine):
             self._fleet.demand.append(DemandEvent(model_id, waiting, self._clock()))
@@ -160,12 +171,21 @@ class Dispatcher:
             raise EngineUnavailable(f"no ready engine serves {model_id} ({reasons}); see `appliance status`")
         return outcome
 
-    def _pick(self, model_id: str, failed: set[str]) -> Picked | NoEngine:
+    def _pick(self, model_id: str, failed: set[str]) -> Picked | Asleep | NoEngine:
         return pick(model_id, self._fleet.snapshot.engines, self._in_flight, failed)
+
+    def _tell(self, model_id: str) -> None:
+        """Let the supervisor know what there is to do for a model that takes turns with others."""
+        engines = [e for e in self._fleet.snapshot.engines if e.model_id == model_id and e.turn_group]
+        if engines:
+            in_flight = sum(self._in_flight[engine.engine_id] for engine in engines)
+            waiting = len(self._lines.get(model_id, ()))
+            self._fleet.demand.append(DemandEvent(model_id, waiting, self._clock(), in_flight))
 
     async def _sent(self, engine: EngineStatus, call: EngineCall, ctx: CallContext) -> AsyncGenerator[CallChunk, None]:
         """Stream from this engine. No await stands between its choice and this count, so no other call sees the gap."""
         self._in_flight[engine.engine_id] += 1
+        self._tell(engine.model_id)
         try:
             async with contextlib.aclosing(self._client.stream_chat(engine, call, ctx)) as chunks:
                 async for chunk in chunks:
@@ -174,4 +194,5 @@ class Dispatcher:
             self._in_flight[engine.engine_id] -= 1
             if not self._in_flight[engine.engine_id]:
                 del self._in_flight[engine.engine_id]
+            self._tell(engine.model_id)
             self._wake(engine.model_id)

@@ -23,17 +23,27 @@ class NoEngine:
     reasons: tuple[str, ...]
 
 
+@dataclass(frozen=True, slots=True)
+class Asleep:
+    """No engine qualifies now, but one will when its turn comes."""
+
+    engine_ids: tuple[str, ...]
+
+
 def pick(
     model_id: str,
     engines: Sequence[EngineStatus],
     in_flight: Mapping[str, int],
     excluded: Set[str] = frozenset(),
-) -> Picked | NoEngine:
+) -> Picked | Asleep | NoEngine:
     """The least loaded ready engine of `model_id` outside `excluded`; the smaller engine id wins a tie."""
     serving = [engine for engine in engines if engine.model_id == model_id]
     if not serving:
         return NoEngine((f"no engine is placed for {model_id}",))
     fit = [engine for engine in serving if not _refusal(engine, excluded)]
+    asleep = tuple(engine.engine_id for engine in serving if engine.awaits_turn)
+    if not fit and asleep:
+        return Asleep(asleep)
     if not fit:
         return NoEngine(tuple(f"{engine.engine_id}: {_refusal(engine, excluded)}" for engine in serving))
     best = min(fit, key=lambda engine: (-score(engine, in_flight), engine.engine_id))

@@ -1,4 +1,4 @@
-"""HTTP to one engine: a streamed chat, a probe, a health check."""
+"""HTTP to one engine: a streamed chat, a probe, a health check, sleep and waking."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import itertools
 import re
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing, asynccontextmanager, suppress
-from typing import Any, NoReturn, Protocol
+from typing import Any, Protocol
 
 import aiohttp
 import orjson
@@ -16,22 +16,23 @@ import orjson
 from appliance.domain.engine import EngineStatus
 from appliance.domain.request import CallChunk, CallContext, EngineCall
 from appliance.engines.chunks import body_of, chunk_of
+from appliance.engines.refusals import raise_rejected, refuse, too_late, unreachable
 from appliance.engines.sse import SseParser
-from appliance.errors import BudgetExhausted, ContextTooLong, EngineRejected, EngineUnavailable
+from appliance.errors import EngineRejected, EngineUnavailable
 
 CONNECT_TIMEOUT_S = 5.0
 KEEPALIVE_S = 4.0
 """vLLM's server closes an idle connection after 5 s; one that is about to be closed must not be taken again."""
 LAST_BYTES_S = 0.05
 """After [DONE] the end of the body follows at once; waiting for it keeps the connection for the next call."""
+LEAST_DRAIN_S = 0.5
+"""To pause takes a moment even where nothing is in flight."""
 PROBE_PRIORITY = -1_000_000
 """Before everything that waits in the engine: a probe asks whether it works, not whether it is busy."""
-ERROR_BODY_BYTES = 65_536
 
 _PROGRESS = re.compile(
     r"^vllm:(?:prompt_tokens_total|generation_tokens_total|kv_cache_usage_perc)(?:\{[^}]*\})? (\S+)$", re.MULTILINE
 )
-_CONTEXT_WORDS = ("maximum context length", "maximum model length")
 
 
 class EngineClient(Protocol):
@@ -51,6 +52,21 @@ class EngineClient(Protocol):
 
     async def progress(self, engine: EngineStatus, timeout_s: float = 2.0) -> str | None:
         """Something that changes with each step of a working engine, by its own metrics; None when it doesn't say."""
+        ...
+
+    async def sleep(self, engine: EngineStatus, level: int, drain_timeout_s: float, timeout_s: float) -> None:
+        """Let calls in flight finish for `drain_timeout_s`, abort the rest, and free the GPU within `timeout_s`.
+
+        EngineUnavailable or EngineRejected where it can't; it may be paused then.
+        """
+        ...
+
+    async def wake_up(self, engine: EngineStatus, level: int, timeout_s: float) -> None:
+        """Bring back what `sleep(level)` took from the GPU; EngineUnavailable or EngineRejected otherwise."""
+        ...
+
+    async def is_sleeping(self, engine: EngineStatus, timeout_s: float = 2.0) -> bool:
+        """Whether it sleeps; EngineUnavailable or EngineRejected when it doesn't say."""
         ...
 
     async def close(self) -> None:
@@ -96,11 +112,11 @@ class HttpEngineClient:
             async with asyncio.timeout(timeout_s):
                 async with self._open().post(url, data=orjson.dumps(body), headers=_headers(engine)) as response:
                     if response.status != 200:
-                        await _refuse(response, engine)
+                        await refuse(response, engine)
                     if not orjson.loads(await response.read()).get("choices"):
                         raise EngineRejected(f"engine {engine.engine_id} generated nothing", status=200)
         except aiohttp.ClientError as error:
-            raise _unreachable(engine, error) from error
+            raise unreachable(engine, error) from error
         except TimeoutError:
             raise EngineUnavailable(f"engine {engine.engine_id} made no token within {timeout_s:g} s") from None
         except orjson.JSONDecodeError:
@@ -123,11 +139,54 @@ class HttpEngineClient:
             return None
         return " ".join(found) or None
 
+    async def sleep(self, engine: EngineStatus, level: int, drain_timeout_s: float, timeout_s: float) -> None:
+        """By /pause, which waits for the calls in flight, then /sleep, which aborts those that are left."""
+        with suppress(EngineUnavailable):
+            await self._control(engine, "POST", "/pause?mode=wait", max(drain_timeout_s, LEAST_DRAIN_S))
+        await self._control(engine, "POST", f"/sleep?level={level}&mode=abort", timeout_s)
+
+    async def wake_up(self, engine: EngineStatus, level: int, timeout_s: float) -> None:
+        """By /wake_up. After level 2 the weights are read from disk again before the KV cache takes its place."""
+        if level < 2:
+            await self._control(engine, "POST", "/wake_up", timeout_s)
+            return
+        await self._control(engine, "POST", "/wake_up?tags=weights", timeout_s)
+        await self._control(engine, "POST", "/collective_rpc", timeout_s, {"method": "reload_weights"})
+        await self._control(engine, "POST", "/wake_up?tags=kv_cache", timeout_s)
+
+    async def is_sleeping(self, engine: EngineStatus, timeout_s: float = 2.0) -> bool:
+        """By /is_sleeping."""
+        answer = await self._control(engine, "GET", "/is_sleeping", timeout_s)
+        return bool(answer.get("is_sleeping"))
+
     async def close(self) -> None:
         """Close all connections; the client may be used again afterwards."""
         if self._session is not None:
             session, self._session = self._session, None
             await session.close()
+
+    async def _control(
+        self, engine: EngineStatus, method: str, path: str, timeout_s: float, body: dict[str, Any] | None = None
+    ) -> dict[str, Any]:
+        """One of vLLM's development routes; its answer, empty where it is no JSON object."""
+        data = None if body is None else orjson.dumps(body)
+        url = f"{engine.base_url}{path}"
+        try:
+            async with (
+                asyncio.timeout(timeout_s),
+                self._open().request(method, url, data=data, headers=_headers(engine)) as response,
+            ):
+                if response.status != 200:
+                    await refuse(response, engine)
+                answer = orjson.loads(await response.read() or b"{}")
+        except aiohttp.ClientError as error:
+            raise unreachable(engine, error) from error
+        except TimeoutError:
+            told = f"engine {engine.engine_id} did not answer {path.partition('?')[0]} within {timeout_s:g} s"
+            raise EngineUnavailable(told) from None
+        except orjson.JSONDecodeError:
+            return {}
+        return answer if isinstance(answer, dict) else {}
 
     def _open(self) -> aiohttp.ClientSession:
         if self._session is None:
@@ -150,12 +209,12 @@ class HttpEngineClient:
             async with asyncio.timeout_at(ctx.deadline_s):
                 response = await self._open().post(url, data=orjson.dumps(body), headers=headers)
         except aiohttp.ClientError as error:
-            raise _unreachable(engine, error) from error
+            raise unreachable(engine, error) from error
         except TimeoutError:
-            raise _too_late(engine) from None
+            raise too_late(engine) from None
         try:
             if response.status != 200:
-                await _refuse(response, engine)
+                await refuse(response, engine)
             yield response
         finally:
             response.close()
@@ -186,9 +245,9 @@ async def _read(response: aiohttp.ClientResponse, engine: EngineStatus, deadline
         async with asyncio.timeout_at(deadline_s):
             return await response.content.readany()
     except aiohttp.ClientError as error:
-        raise _unreachable(engine, error) from error
+        raise unreachable(engine, error) from error
     except TimeoutError:
-        raise _too_late(engine) from None
+        raise too_late(engine) from None
 
 
 async def _read_end(response: aiohttp.ClientResponse) -> None:
@@ -208,7 +267,7 @@ def _event(payload: bytes, engine: EngineStatus) -> dict[str, Any]:
         error = event["error"] if isinstance(event["error"], dict) else {"message": str(event["error"])}
         code = error.get("code")
         status = code if isinstance(code, int) else 500
-        _raise_rejected(engine, status, str(error.get("message", "")), "in the middle of its answer")
+        raise_rejected(engine, status, str(error.get("message", "")), "in the middle of its answer")
     return event
 
 
@@ -219,45 +278,5 @@ def _parse(event: dict[str, Any], engine: EngineStatus) -> CallChunk | None:
         raise EngineRejected(f"engine {engine.engine_id} sent an event of an unknown shape", status=502) from None
 
 
-async def _refuse(response: aiohttp.ClientResponse, engine: EngineStatus) -> NoReturn:
-    try:
-        async with asyncio.timeout(CONNECT_TIMEOUT_S):
-            body = await response.content.read(ERROR_BODY_BYTES)
-    except (TimeoutError, aiohttp.ClientError):
-        body = b""
-    _raise_rejected(engine, response.status, _message(body), "")
-
-
-def _message(body: bytes) -> str:
-    try:
-        document = orjson.loads(body)
-        error = document.get("error", document)
-        return str(error.get("message", "")) if isinstance(error, dict) else str(error)
-    except (orjson.JSONDecodeError, AttributeError):
-        return body.decode(errors="replace")
-
-
-def _raise_rejected(engine: EngineStatus, status: int, detail: str, where: str) -> NoReturn:
-    # The detail may quote the prompt, so it stays out of the message.
-    if status == 400 and any(words in detail for words in _CONTEXT_WORDS):
-        raise ContextTooLong(
-            f"the prompt does not fit into the context of {engine.model_id}, {engine.max_model_len} tokens; shorten it",
-            param="messages",
-        )
-    where = f" {where}" if where else ""
-    raise EngineRejected(
-        f"engine {engine.engine_id} answered with status {status}{where}", status=status, detail=detail
-    )
-
-
 def _headers(engine: EngineStatus) -> dict[str, str]:
     return {"Authorization": f"Bearer {engine.api_key}", "Content-Type": "application/json"}
-
-
-def _too_late(engine: EngineStatus) -> BudgetExhausted:
-    return BudgetExhausted(f"the request's time was up while engine {engine.engine_id} worked", limit="wall_s")
-
-
-def _unreachable(engine: EngineStatus, error: BaseException) -> EngineUnavailable:
-    reason = str(error) or type(error).__name__
-    return EngineUnavailable(f"engine {engine.engine_id} can't be reached: {reason}")

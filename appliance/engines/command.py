@@ -90,6 +90,7 @@ def _options(spec: EngineSpec, drain_timeout_s: float) -> tuple[str, ...]:
         # Even with pinned KV bytes vLLM refuses to start when this share of the GPU's memory is not free.
         options += ["--gpu-memory-utilization", f"{spec.gpu_memory_utilization:g}"]
         options += ["--tensor-parallel-size", str(spec.tensor_parallel_size)]
+        options += ["--enable-sleep-mode"] if spec.sleep_level > 0 else []
     if spec.enforce_eager or spec.device is Device.CPU:
         # On the CPU compilation costs half a minute of start-up and gains little.
         options.append("--enforce-eager")
@@ -119,7 +120,9 @@ def _caches(cache_dir: str) -> dict[str, str]:
 
 def _device(spec: EngineSpec) -> dict[str, str]:
     if spec.device is Device.CUDA:
-        return {"CUDA_DEVICE_ORDER": "PCI_BUS_ID", "CUDA_VISIBLE_DEVICES": ",".join(spec.gpu_ids)}
+        # vLLM has /sleep and /wake_up only among its development routes, which ask for no key: hence loopback only.
+        routes = {"VLLM_SERVER_DEV_MODE": "1"} if spec.sleep_level > 0 else {}
+        return {"CUDA_DEVICE_ORDER": "PCI_BUS_ID", "CUDA_VISIBLE_DEVICES": ",".join(spec.gpu_ids)} | routes
     return {
         "CUDA_VISIBLE_DEVICES": "",
         "OMP_NUM_THREADS": str(spec.cpu_threads),

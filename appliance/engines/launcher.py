@@ -95,6 +95,7 @@ def status_of(spec: EngineSpec, api_key: str, state: EngineState = EngineState.R
         api_key=api_key,
         max_model_len=spec.max_model_len,
         max_num_seqs=spec.max_num_seqs,
+        turn_group=spec.turn_group,
     )
 
 

@@ -5,16 +5,17 @@ from __future__ import annotations
 from appliance.domain.engine import EngineState as S
 
 TRANSITIONS: dict[S, frozenset[S]] = {
-    S.ABSENT: frozenset({S.STARTING, S.STOPPED}),
+    S.ABSENT: frozenset({S.STARTING, S.ASLEEP, S.STOPPED}),
     S.STARTING: frozenset({S.WARMING, S.FAILED, S.STOPPED}),
     S.WARMING: frozenset({S.READY, S.FAILED, S.STOPPED}),
-    S.READY: frozenset({S.DRAINING, S.ASLEEP, S.FAILED}),
-    S.DRAINING: frozenset({S.STOPPED, S.FAILED}),
-    S.STOPPED: frozenset({S.STARTING}),
-    S.FAILED: frozenset({S.STARTING, S.STOPPED}),
+    S.READY: frozenset({S.DRAINING, S.FAILED}),
+    S.DRAINING: frozenset({S.ASLEEP, S.STOPPED, S.FAILED}),
+    S.STOPPED: frozenset({S.STARTING, S.ASLEEP}),
+    S.FAILED: frozenset({S.STARTING, S.ASLEEP, S.STOPPED}),
     S.ASLEEP: frozenset({S.WARMING, S.DRAINING, S.FAILED}),
 }
-"""State → states that may follow it."""
+"""State → states that may follow it. Asleep is an engine whose turn has not come, with or without a process; waking
+up, by vLLM's call or by a start, is warming."""
 
 
 class IllegalTransition(RuntimeError):

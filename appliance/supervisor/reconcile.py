@@ -6,9 +6,13 @@ from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 
 from appliance.domain.engine import Device, EngineSpec, EngineState
+from appliance.supervisor.turns import Turn
 
+GIB = 2**30
 _COMING_UP = frozenset({EngineState.STARTING, EngineState.WARMING})
 _DOWN = frozenset({EngineState.ABSENT, EngineState.STOPPED, EngineState.FAILED})
+_OFF = _DOWN | {EngineState.ASLEEP}
+_STANDING = frozenset({EngineState.READY, EngineState.ASLEEP})
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,13 +24,16 @@ class RestartPolicy:
     longest_backoff_s: float = 60.0
     stable_after_s: float = 60.0
     """An engine that was ready this long starts again from `first_backoff_s`."""
+    memory_timeout_s: float = 30.0
+    """A start waits this long for the memory of an ended engine to leave its GPU, then it is tried all the same."""
+    memory_look_s: float = 0.25
 
 
 @dataclass(frozen=True, slots=True)
 class Observed:
     """An engine as it is. `since_s` is when `state` began; `failures` counts those in a row.
 
-    `settling`: its process is being started or ended at this moment, so it is left alone.
+    `settling`: its process is being started, woken, sent to sleep or ended at this moment, so it is left alone.
     """
 
     spec: EngineSpec
@@ -35,6 +42,16 @@ class Observed:
     failures: int = 0
     settling: bool = False
     detail: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Leaving:
+    """Of the memory of an engine that ended at `since_s`, `missing_bytes` are still taken on a GPU."""
+
+    engine_id: str
+    gpu_id: str
+    missing_bytes: int
+    since_s: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +71,30 @@ class Stop:
 
 
 @dataclass(frozen=True, slots=True)
+class Sleep:
+    """Drain an engine, because it is another's turn, and let it sleep."""
+
+    engine_id: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Wake:
+    """Its turn has come: wake an engine, or start it where it has no process."""
+
+    spec: EngineSpec
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Rest:
+    """An engine without a process need not start before its turn comes."""
+
+    spec: EngineSpec
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
 class Wait:
     """Nothing can be done for an engine before `until_s` (None: before another engine has moved)."""
 
@@ -62,30 +103,51 @@ class Wait:
     reason: str
 
 
-Action = Start | Stop | Wait
+Action = Start | Stop | Sleep | Wake | Rest | Wait
+
+
+@dataclass(frozen=True, slots=True)
+class _Moment:
+    """All that a decision looks at. `starting` grows with what is decided."""
+
+    observed: Mapping[str, Observed]
+    now_s: float
+    policy: RestartPolicy
+    turns: Mapping[str, Turn]
+    leaving: Collection[Leaving]
+    starting: list[EngineSpec]
 
 
 def reconcile(
-    wanted: Iterable[EngineSpec], observed: Mapping[str, Observed], now_s: float, policy: RestartPolicy
+    wanted: Iterable[EngineSpec],
+    observed: Mapping[str, Observed],
+    now_s: float,
+    policy: RestartPolicy,
+    turns: Mapping[str, Turn] | None = None,
+    leaving: Collection[Leaving] = (),
 ) -> tuple[Action, ...]:
-    """The actions for this moment.
+    """The actions for this moment. `turns` says by group whose turn it is.
 
     1. An engine that is not wanted (any more, or not as it runs) is stopped.
     2. A failed engine waits for its back-off; it is never given up.
-    3. A GPU takes one starting engine at a time, because vLLM measures the whole device while it starts; the CPU
-       takes `max_parallel_starts`.
+    3. Of a group one engine is awake: when it is another's turn it is sent to sleep, and the other is woken only when
+       all of the group are off.
+    4. A GPU takes one engine at a time that starts or wakes up, because vLLM measures the whole device while it
+       starts; the CPU takes `max_parallel_starts`.
+    5. On a GPU it waits until the memory of an ended engine has left, for `memory_timeout_s` at most.
     """
     wanted = tuple(wanted)
     ids = {spec.engine_id for spec in wanted}
     actions: list[Action] = [
         Stop(o.spec.engine_id, "it is not wanted any more")
         for o in observed.values()
-        if o.spec.engine_id not in ids and o.state is EngineState.READY
+        if o.spec.engine_id not in ids and o.state in _STANDING and not o.settling
     ]
     starting = [o.spec for o in observed.values() if o.state in _COMING_UP]
+    moment = _Moment(observed, now_s, policy, turns or {}, leaving, starting)
     for spec in wanted:
-        action = _action(spec, observed.get(spec.engine_id), starting, now_s, policy)
-        if isinstance(action, Start):
+        action = _action(spec, moment)
+        if isinstance(action, Start | Wake):
             starting.append(spec)
         if action is not None:
             actions.append(action)
@@ -103,25 +165,60 @@ def failures_after(observed: Observed, now_s: float, policy: RestartPolicy) -> i
     return 1 if stable else observed.failures + 1
 
 
-def _action(
-    spec: EngineSpec, found: Observed | None, starting: Collection[EngineSpec], now_s: float, policy: RestartPolicy
-) -> Action | None:
-    if found is not None and found.settling:
+def _action(spec: EngineSpec, moment: _Moment) -> Action | None:
+    found = moment.observed.get(spec.engine_id) or Observed(spec, EngineState.ABSENT, moment.now_s)
+    turn = moment.turns.get(spec.turn_group) if spec.turn_group else None
+    resting = turn is not None and turn.engine_id != spec.engine_id
+    if found.settling:
         return None
-    if found is not None and found.state not in _DOWN:
-        changed = found.spec != spec and found.state is EngineState.READY
-        return Stop(spec.engine_id, "its specification has changed") if changed else None
+    if found.state in _STANDING and found.spec != spec:
+        return Stop(spec.engine_id, "its specification has changed")
+    if found.state is EngineState.READY and turn is not None and resting:
+        return Sleep(spec.engine_id, f"it is the turn of {turn.engine_id}: {turn.reason}")
+    if found.state is EngineState.ASLEEP and not resting:
+        return _when_free(Wake(spec, turn.reason if turn is not None else "it takes no turns any more"), moment)
+    if found.state not in _DOWN:
+        return None
     reason = "it is wanted"
-    if found is not None and found.state is EngineState.FAILED:
-        until_s = found.since_s + backoff_s(found.failures, policy)
-        if now_s < until_s:
+    if found.state is EngineState.FAILED:
+        until_s = found.since_s + backoff_s(found.failures, moment.policy)
+        if moment.now_s < until_s:
             return Wait(spec.engine_id, until_s, f"it failed {found.failures} times in a row: {found.detail}")
         reason = f"again after a failure: {found.detail}"
-    busy = _in_the_way(spec, starting, policy)
-    return Wait(spec.engine_id, None, busy) if busy else Start(spec, reason)
+    if not resting:
+        return _when_free(Start(spec, reason), moment)
+    if found.state is EngineState.ABSENT and spec.sleep_level > 0:
+        return Wait(spec.engine_id, None, "another engine of its group starts first")
+    return Rest(spec, "its turn has not come" if found.state is not EngineState.FAILED else reason)
 
 
-def _in_the_way(spec: EngineSpec, starting: Collection[EngineSpec], policy: RestartPolicy) -> str:
+def _when_free(action: Start | Wake, moment: _Moment) -> Start | Wake | Wait:
+    """`action`, unless something is in its way."""
+    spec = action.spec
+    busy = _group_awake(spec, moment.observed) or _starting_there(spec, moment.starting, moment.policy)
+    if busy:
+        return Wait(spec.engine_id, None, busy)
+    left = [memory for memory in moment.leaving if memory.gpu_id in spec.gpu_ids]
+    if not left:
+        return action
+    most = max(left, key=lambda memory: memory.missing_bytes)
+    until_s = max(memory.since_s for memory in left) + moment.policy.memory_timeout_s
+    told = f"{most.missing_bytes / GIB:.1f} GiB of {most.engine_id} have not left GPU {most.gpu_id}"
+    if moment.now_s < until_s:
+        return Wait(spec.engine_id, min(until_s, moment.now_s + moment.policy.memory_look_s), told)
+    return type(action)(spec, f"{action.reason}; after {moment.policy.memory_timeout_s:g} s {told}")
+
+
+def _group_awake(spec: EngineSpec, observed: Mapping[str, Observed]) -> str:
+    for other in observed.values():
+        if not spec.turn_group or other.spec.turn_group != spec.turn_group or other.spec.engine_id == spec.engine_id:
+            continue
+        if other.state not in _OFF or other.settling:
+            return f"{other.spec.engine_id} of its group is not asleep yet"
+    return ""
+
+
+def _starting_there(spec: EngineSpec, starting: Collection[EngineSpec], policy: RestartPolicy) -> str:
     if spec.device is Device.CPU:
         count = sum(1 for other in starting if other.device is Device.CPU)
         return f"{count} engines are starting" if count >= policy.max_parallel_starts else ""

@@ -22,6 +22,12 @@ EASY: dict[str, Any] = {"free_share": 0.5, "ahead": 0, "waited_s": 0.0, "left_s"
         ({"free_share": 0.0, "waited_s": 10.0}, Reject("no room within 10.0 s", 5)),
         ({"free_share": 0.0, "left_s": -1.0}, Reject("no room within 0.0 s", 5)),
         ({"waited_s": 99.0, "left_s": -1.0}, Admit()),
+        ({"asleep": True, "free_share": 0.0, "waited_s": 99.0}, Wait(60)),
+        ({"asleep": True, "ahead": 2}, Reject("2 calls wait already", 10)),
+        (
+            {"asleep": True, "waited_s": 9.0, "left_s": 0},
+            Reject("it sleeps, and its turn did not come within 9.0 s", 5),
+        ),
     ],
 )
 def test_decisions(change: dict[str, Any], outcome: object) -> None:

@@ -16,6 +16,7 @@ from appliance.engines.client import HttpEngineClient
 from appliance.errors import BudgetExhausted, ContextTooLong, EngineRejected, EngineUnavailable
 from tests.fakes.fake_vllm import Answer, FakeVllm, Fault, FaultKind
 from tests.fakes.polling import until
+from tests.fakes.sleep_mode import SleepMode
 
 
 def run(main: Coroutine[Any, Any, None]) -> None:
@@ -249,6 +250,62 @@ def test_probe_and_health() -> None:
                 await client.generate_one(fake.status(), 0.1)
             with pytest.raises(EngineRejected, match="status 401"):
                 await client.generate_one(replace(fake.status(), api_key="wrong"), 1)
+            await client.close()
+
+    run(main())
+
+
+@pytest.mark.parametrize("level", [1, 2])
+def test_sleep_waits_for_calls_in_flight_and_waking_brings_the_weights_back(level: int) -> None:
+    async def main() -> None:
+        async with FakeVllm(first_token_s=0.3) as fake:
+            client = HttpEngineClient()
+            talking = asyncio.create_task(collect(fake))
+            await until(lambda: fake.running)
+            assert not await client.is_sleeping(fake.status())
+            await client.sleep(fake.status(), level, 5, 5)
+            assert await client.is_sleeping(fake.status())
+            assert [c.finish_reason for c in await talking if c.finish_reason] == ["stop"]
+            assert await client.healthy(fake.status())
+            with pytest.raises(EngineRejected, match="status 503"):
+                await client.generate_one(fake.status(), 1)
+            await client.wake_up(fake.status(), level, 5)
+            await client.generate_one(fake.status(), 1)
+            whole = ["/wake_up"]
+            again = ["/wake_up?tags=weights", "/collective_rpc", "/wake_up?tags=kv_cache"]
+            slept = ["/pause?mode=wait", f"/sleep?level={level}&mode=abort"]
+            assert fake.sleep_mode.calls == slept + (whole if level == 1 else again)
+            await client.close()
+
+    run(main())
+
+
+def test_sleep_does_not_wait_for_ever() -> None:
+    async def main() -> None:
+        async with FakeVllm(faults=[Fault(FaultKind.HANG)]) as fake:
+            client = HttpEngineClient()
+            talking = asyncio.create_task(collect(fake))
+            await until(lambda: fake.running)
+            await client.sleep(fake.status(), 1, 0.1, 5)
+            assert await client.is_sleeping(fake.status())
+            talking.cancel()
+            await asyncio.wait([talking])
+            await client.close()
+
+    run(main())
+
+
+def test_an_engine_that_can_not_sleep_says_so() -> None:
+    async def main() -> None:
+        async with FakeVllm(sleep_mode=SleepMode(enabled=False)) as fake:
+            client = HttpEngineClient()
+            with pytest.raises(EngineRejected, match="status 404"):
+                await client.sleep(fake.status(), 1, 5, 5)
+            with pytest.raises(EngineRejected, match="status 404"):
+                await client.is_sleeping(fake.status())
+            await fake.stop()
+            with pytest.raises(EngineUnavailable, match="can't be reached"):
+                await client.wake_up(fake.status(), 1, 5)
             await client.close()
 
     run(main())

@@ -70,6 +70,15 @@ def test_cuda_command_line() -> None:
     assert "--enforce-eager" in command(replace(CUDA, enforce_eager=True)).argv
 
 
+def test_sleep_mode_comes_with_its_routes_and_only_where_it_is_wanted() -> None:
+    sleeping = command(replace(CUDA, turn_group="g", sleep_level=1))
+    assert "--enable-sleep-mode" in sleeping.argv
+    assert sleeping.environment["VLLM_SERVER_DEV_MODE"] == "1"
+    for awake in (command(replace(CUDA, turn_group="g")), command(CPU)):
+        assert "--enable-sleep-mode" not in awake.argv
+        assert "VLLM_SERVER_DEV_MODE" not in awake.environment
+
+
 def test_the_key_is_in_the_environment_alone() -> None:
     made = command(CPU)
     assert made.environment["VLLM_API_KEY"] == "the-key"

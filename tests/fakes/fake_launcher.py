@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 from appliance.domain.engine import EngineSpec, EngineStatus
 from appliance.domain.request import CallChunk, CallContext, EngineCall
-from appliance.errors import EngineStartError, EngineUnavailable
+from appliance.errors import EngineRejected, EngineStartError, EngineUnavailable
 
 
 @dataclass
@@ -83,18 +83,28 @@ class FakeLauncher:
 
 
 class FakeProbeClient:
-    """EngineClient of which only the probe works: engines in `wedged` make no token; of these, `busy` ones work."""
+    """EngineClient without calls: engines in `wedged` make no token; of these, `busy` ones work.
+
+    `slept` and `woken` hold every such call; a process that was started anew is awake. Engines in `restless` refuse to
+    sleep, those in `leaden` to wake up; both take `switch_s`.
+    """
 
     def __init__(self) -> None:
         self.wedged: set[str] = set()
         self.busy: set[str] = set()
+        self.restless: set[str] = set()
+        self.leaden: set[str] = set()
+        self._asleep: dict[str, str] = {}
+        self.slept: list[tuple[str, int, float]] = []
+        self.woken: list[tuple[str, int]] = []
+        self.switch_s = 0.0
         self.looks = 0
         self.probes = 0
 
     async def generate_one(self, engine: EngineStatus, timeout_s: float) -> None:
         self.probes += 1
         await asyncio.sleep(0)
-        if engine.engine_id in self.wedged:
+        if engine.engine_id in self.wedged or self.sleeps(engine):
             raise EngineUnavailable(f"{engine.engine_id} made no token")
 
     async def progress(self, engine: EngineStatus, timeout_s: float = 2.0) -> str | None:
@@ -103,6 +113,27 @@ class FakeProbeClient:
 
     async def healthy(self, engine: EngineStatus, timeout_s: float = 2.0) -> bool:
         return True
+
+    async def sleep(self, engine: EngineStatus, level: int, drain_timeout_s: float, timeout_s: float) -> None:
+        self.slept.append((engine.engine_id, level, drain_timeout_s))
+        await asyncio.sleep(self.switch_s)
+        if engine.engine_id in self.restless:
+            raise EngineRejected("no", status=500)
+        self._asleep[engine.engine_id] = engine.api_key
+
+    async def wake_up(self, engine: EngineStatus, level: int, timeout_s: float) -> None:
+        self.woken.append((engine.engine_id, level))
+        await asyncio.sleep(self.switch_s)
+        if engine.engine_id in self.leaden:
+            raise EngineRejected("no", status=500)
+        del self._asleep[engine.engine_id]
+
+    async def is_sleeping(self, engine: EngineStatus, timeout_s: float = 2.0) -> bool:
+        return self.sleeps(engine)
+
+    def sleeps(self, engine: EngineStatus) -> bool:
+        """Whether this process of the engine sleeps."""
+        return self._asleep.get(engine.engine_id) == engine.api_key
 
     async def close(self) -> None:
         """Nothing is open."""

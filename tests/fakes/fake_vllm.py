@@ -35,6 +35,7 @@ from aiohttp import web
 from appliance.domain.engine import EngineState, EngineStatus
 from tests.fakes.answers import Answer, Fault, FaultKind, Script, ScriptReader, last_content
 from tests.fakes.openai_shapes import chunk, completion, error_body, logprobs_of, usage_of
+from tests.fakes.sleep_mode import SleepMode
 
 __all__ = ["Answer", "FakeVllm", "Fault", "FaultKind", "RecordedRequest"]
 
@@ -74,6 +75,7 @@ class FakeVllm:
     health_status: int = 200
     engine_id: str = ""
     extra_routes: tuple[web.AbstractRouteDef, ...] = ()
+    sleep_mode: SleepMode = field(default_factory=SleepMode)
     requests: list[RecordedRequest] = field(default_factory=list)
     running: int = 0
     max_running: int = 0
@@ -85,6 +87,7 @@ class FakeVllm:
     def __post_init__(self) -> None:
         self._reader = ScriptReader(self.script)
         self._random = random.Random(self.seed)
+        self.sleep_mode.running = lambda: self.running
 
     @property
     def base_url(self) -> str:
@@ -119,7 +122,7 @@ class FakeVllm:
         app.router.add_get("/v1/models", self._models)
         app.router.add_post("/v1/chat/completions", self._complete)
         app.router.add_post("/v1/completions", self._complete)
-        app.add_routes(self.extra_routes)
+        app.add_routes((*self.sleep_mode.routes(), *self.extra_routes))
         self._runner = web.AppRunner(app, handler_cancellation=True, access_log=None, shutdown_timeout=0.1)
         await self._runner.setup()
         await web.TCPSite(self._runner, self.host, self.port).start()
@@ -165,6 +168,10 @@ class FakeVllm:
             body = await request.json()
         except json.JSONDecodeError as error:
             return error_body(400, f"JSON decode error: {error}")
+        if not self.sleep_mode.takes_calls:
+            return error_body(503, "The engine is paused.", kind="ServiceUnavailableError")
+        if self.sleep_mode.weights_gone:
+            return error_body(500, "There are no weights.", kind="InternalServerError")
         headers = {name.lower(): value for name, value in request.headers.items()}
         record = RecordedRequest(request.path, headers, body, time.monotonic())
         self.requests.append(record)

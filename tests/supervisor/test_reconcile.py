@@ -5,20 +5,25 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import PurePath
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from appliance.domain.engine import Device, EngineSpec, EngineState
 from appliance.supervisor.reconcile import (
+    Leaving,
     Observed,
+    Rest,
     RestartPolicy,
+    Sleep,
     Start,
     Stop,
     Wait,
+    Wake,
     backoff_s,
     failures_after,
     reconcile,
 )
+from appliance.supervisor.turns import Turn
 
 POLICY = RestartPolicy(max_parallel_starts=2)
 
@@ -92,6 +97,7 @@ SPECS = (cpu("a"), cpu("b"), cpu("c"), gpu("d", "0"), gpu("e", "0"), gpu("f", "0
 FOUND = st.tuples(st.sampled_from(list(EngineState)), st.integers(0, 200), st.integers(0, 9), st.booleans())
 
 
+@settings(deadline=None)
 @given(st.lists(FOUND, min_size=6, max_size=6), st.sets(st.sampled_from(SPECS)))
 def test_invariants(found: list[tuple[EngineState, int, int, bool]], wanted: set[EngineSpec]) -> None:
     observed = {
@@ -111,4 +117,108 @@ def test_invariants(found: list[tuple[EngineState, int, int, bool]], wanted: set
     cpu_starts = [s for s in starts if s.device is Device.CPU]
     before = [s for s in coming if s.device is Device.CPU]
     assert not cpu_starts or len(cpu_starts) + len(before) <= POLICY.max_parallel_starts
-    assert all(observed[a.engine_id].state is EngineState.READY for a in actions if isinstance(a, Stop))
+    for action in actions:
+        if isinstance(action, Stop):
+            assert observed[action.engine_id].state in {EngineState.READY, EngineState.ASLEEP}
+            assert not observed[action.engine_id].settling
+
+
+def turner(name: str, sleep_level: int = 1) -> EngineSpec:
+    return replace(gpu(name, "0"), turn_group="g", sleep_level=sleep_level)
+
+
+def turn_of(name: str) -> dict[str, Turn]:
+    return {"g": Turn(name, 0, "calls wait for it")}
+
+
+def test_a_turn_ends_with_sleep_and_the_next_begins_when_all_are_off() -> None:
+    a, b = turner("a"), turner("b")
+    both = seen(a, EngineState.READY) | seen(b, EngineState.ASLEEP)
+    assert reconcile((a, b), both, 0, POLICY, turn_of("b")) == (
+        Sleep("a", "it is the turn of b: calls wait for it"),
+        Wait("b", None, "a of its group is not asleep yet"),
+    )
+    draining = seen(a, EngineState.DRAINING, settling=True) | seen(b, EngineState.ASLEEP)
+    assert reconcile((a, b), draining, 0, POLICY, turn_of("b")) == (
+        Wait("b", None, "a of its group is not asleep yet"),
+    )
+    off = seen(a, EngineState.ASLEEP) | seen(b, EngineState.ASLEEP)
+    assert reconcile((a, b), off, 0, POLICY, turn_of("b")) == (Wake(b, "calls wait for it"),)
+    failed = seen(a, EngineState.FAILED, settling=True) | seen(b, EngineState.ASLEEP)
+    assert reconcile((a, b), failed, 0, POLICY, turn_of("b")) == (Wait("b", None, "a of its group is not asleep yet"),)
+
+
+def test_what_has_no_process_rests_until_its_turn() -> None:
+    a, b = turner("a", 0), turner("b", 0)
+    assert reconcile((a, b), {}, 0, POLICY, turn_of("a")) == (
+        Start(a, "it is wanted"),
+        Rest(b, "its turn has not come"),
+    )
+    failed = seen(b, EngineState.FAILED, failures=1, detail="exit code 1")
+    assert isinstance(reconcile((b,), failed, 0.5, POLICY, turn_of("a"))[0], Wait)
+    assert reconcile((b,), failed, 1, POLICY, turn_of("a")) == (Rest(b, "again after a failure: exit code 1"),)
+
+
+def test_what_sleeps_in_its_process_waits_for_its_first_start() -> None:
+    a, b = turner("a"), turner("b")
+    assert reconcile((a, b), {}, 0, POLICY, turn_of("b")) == (
+        Wait("a", None, "another engine of its group starts first"),
+        Start(b, "it is wanted"),
+    )
+
+
+def test_waking_and_starting_share_a_gpu_one_after_the_other() -> None:
+    a, alone = turner("a"), gpu("z", "0")
+    asleep = seen(a, EngineState.ASLEEP)
+    assert reconcile((a, alone), asleep, 0, POLICY, turn_of("a")) == (
+        Wake(a, "calls wait for it"),
+        Wait("z", None, "a is starting on the same GPU"),
+    )
+
+
+def test_a_sleeping_engine_whose_specification_changed_stops() -> None:
+    a = turner("a")
+    assert reconcile((replace(a, port=1),), seen(a, EngineState.ASLEEP), 0, POLICY, turn_of("a")) == (
+        Stop("a", "its specification has changed"),
+    )
+    assert reconcile((), seen(a, EngineState.ASLEEP), 0, POLICY) == (Stop("a", "it is not wanted any more"),)
+
+
+def test_a_start_waits_for_the_memory_of_an_ended_engine_but_not_for_ever() -> None:
+    b, elsewhere = gpu("b", "0", "1"), gpu("c", "2")
+    left = (Leaving("a", "1", 3 << 30, since_s=100),)
+    assert reconcile((b, elsewhere), {}, 110, POLICY, leaving=left) == (
+        Wait("b", 110.25, "3.0 GiB of a have not left GPU 1"),
+        Start(elsewhere, "it is wanted"),
+    )
+    assert reconcile((b,), {}, 129.9, POLICY, leaving=left) == (Wait("b", 130, "3.0 GiB of a have not left GPU 1"),)
+    assert reconcile((b,), {}, 130, POLICY, leaving=left) == (
+        Start(b, "it is wanted; after 30 s 3.0 GiB of a have not left GPU 1"),
+    )
+
+
+TURNERS = (turner("a"), turner("b", 0), turner("c", 2))
+
+
+@settings(deadline=None)
+@given(st.lists(FOUND, min_size=3, max_size=3), st.sampled_from(TURNERS))
+def test_no_action_makes_two_of_a_group_awake(
+    found: list[tuple[EngineState, int, int, bool]], holder: EngineSpec
+) -> None:
+    observed = {
+        spec.engine_id: Observed(spec, state, float(since), failures, settling)
+        for spec, (state, since, failures, settling) in zip(TURNERS, found, strict=True)
+    }
+    for action in reconcile(TURNERS, observed, 1000.0, POLICY, turn_of(holder.engine_id)):
+        match action:
+            case Start(spec, _) | Wake(spec, _):
+                assert spec == holder
+                others = [o for o in observed.values() if o.spec != spec]
+                assert not any(o.settling for o in others)
+                on = {EngineState.STARTING, EngineState.WARMING, EngineState.READY, EngineState.DRAINING}
+                assert not on & {o.state for o in others}
+            case Sleep(engine_id, _):
+                assert engine_id != holder.engine_id
+                assert observed[engine_id].state is EngineState.READY
+            case Rest(spec, _):
+                assert spec != holder
