@@ -72,7 +72,8 @@ class Rota:
         return tuple(members)
 
     def _served_elsewhere(self, spec: EngineSpec, observed: Mapping[str, Observed]) -> bool:
-        """Whether another engine of the same model is up, or about to be: then this one need not wake."""
+        """Whether another engine of the same model is up, or about to be: then this one lets the others of its group
+        work, even where that one is full."""
         called = {turn.engine_id for turn in self._turns.values()}
         return any(
             other.spec.model_id == spec.model_id

@@ -34,21 +34,27 @@ AWAKE = {S.STARTING, S.WARMING, S.READY, S.DRAINING}
 
 
 class WatchedFleet(Fleet):
-    """Remembers each state that an engine went through, and checks that never two of a group are up."""
+    """Remembers each state that an engine went through, and checks that never two of a group are up.
+
+    `promised` are the models of which each must be available at every moment.
+    """
 
     def __init__(self) -> None:
         super().__init__()
         self.lives: dict[str, list[S]] = {}
+        self.promised = ""
 
     def publish(self, engines: tuple[EngineStatus, ...]) -> FleetSnapshot:
-        stopping = any(e.detail == "the appliance is stopping" for e in engines)
+        stopping = any(e.detail == "the appliance is stopping" or e.state is S.STOPPED for e in engines)
         groups = [e.turn_group for e in engines if e.turn_group and e.state in AWAKE and not stopping]
         assert len(groups) == len(set(groups)), f"two are up: {engines}"
         for engine in engines:
             life = self.lives.setdefault(engine.engine_id, [])
             if life[-1:] != [engine.state]:
                 life.append(engine.state)
-        return super().publish(engines)
+        snapshot = super().publish(engines)
+        assert stopping or all(snapshot.available(model_id) for model_id in self.promised)
+        return snapshot
 
     def states(self) -> dict[str, S]:
         return {e.engine_id: e.state for e in self.snapshot.engines}
@@ -142,6 +148,7 @@ def test_requests_to_two_models_in_turn_are_all_answered(sleep_level: int) -> No
     async def main() -> None:
         house = House(*turners("a", "b", sleep_level=sleep_level))
         async with house.running():
+            house.fleet.promised = "ab"
             for model_id in ("b", "a", "b"):
                 assert await house.ask(model_id) == "x"
             assert house.fleet.lives["b"][-5:] == [S.READY, S.DRAINING, S.ASLEEP, S.WARMING, S.READY]
@@ -169,6 +176,7 @@ def test_two_hot_models_share_the_time_and_no_call_is_lost(sleep_level: int) -> 
                 answered[model_id] += 1
 
         async with house.running():
+            house.fleet.promised = "ab"
             await asyncio.gather(*(caller(model_id) for model_id in "aabb"))
         switches = sum(life.count(S.WARMING) for life in house.fleet.lives.values())
         assert switches <= 4 + 600 / TURNS.longest_s
