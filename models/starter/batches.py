@@ -1,6 +1,9 @@
 """Token batches of similar length, made ahead by a worker process."""
 
+import ctypes
 import random
+import signal
+import sys
 from collections.abc import Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
 from dataclasses import dataclass
@@ -15,6 +18,7 @@ from models.starter.tokenizer import END, PAD_ID, load_tokenizer, prompt_text
 
 CHUNK_EXAMPLES = 8192
 IGNORE = -100
+PR_SET_PDEATHSIG = 1
 Encoded = tuple[list[int], int]
 """All tokens of an example, and how many of them are the prompt's."""
 
@@ -35,6 +39,12 @@ def encode_chunk(name: str, tokenizer_path: str, seed: int, index: int) -> list[
     prompts = tokenizer.encode_batch([prompt_text(prompt) for prompt, _ in examples])
     answers = tokenizer.encode_batch([answer + END for _, answer in examples])
     return [(p.ids + a.ids, len(p.ids)) for p, a in zip(prompts, answers, strict=True)]
+
+
+def end_with_parent() -> None:
+    """Lets the kernel end this process when the training process is gone, killed or not (Linux)."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
 def pad_batch(examples: list[Encoded]) -> Batch:
@@ -65,7 +75,7 @@ def batches(
     name: str, tokenizer_path: Path, seed: int, start: int, batch_tokens: int, stride: int = 1
 ) -> Iterator[tuple[int, Batch]]:
     """Endless batches with the number of the chunk that they come from: `start`, `start + stride` and so on."""
-    with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
+    with ProcessPoolExecutor(1, mp_context=get_context("spawn"), initializer=end_with_parent) as pool:
 
         def submit(index: int) -> "Future[list[Encoded]]":
             return pool.submit(encode_chunk, name, str(tokenizer_path), seed, index)

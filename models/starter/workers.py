@@ -3,7 +3,6 @@
 import os
 import signal
 import socket
-import sys
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
@@ -11,6 +10,8 @@ from multiprocessing import get_context
 
 import torch
 from torch import Tensor, distributed
+
+from models.starter.batches import end_with_parent
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +55,7 @@ def join(team: Team, port: int) -> None:
 def work(target: Callable[[Team], None], team: Team, port: int) -> None:
     """The life of every worker but the first."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
+    end_with_parent()
     join(team, port)
     target(team)
 
@@ -74,11 +75,10 @@ def gathered(size: int, target: Callable[[Team], None]) -> Iterator[Team]:
         yield Team(0, size)
     except BaseException:
         for process in others:
-            process.terminate()
+            process.kill()  # they keep nothing, and may be waiting for this worker's gradients
         raise
     finally:
         for process in others:
-            process.join(30)
-            process.kill()
+            process.join()
         if distributed.is_initialized():
             distributed.destroy_process_group()
