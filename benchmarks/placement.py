@@ -25,7 +25,8 @@ if str(ROOT) not in sys.path:  # also run as a plain script
 from rich.console import Console  # noqa: E402
 from rich.table import Table  # noqa: E402
 
-from appliance.placement.packing_search import holds, pack  # noqa: E402
+from appliance.placement.packing import holds  # noqa: E402
+from appliance.placement.packing_search import pack  # noqa: E402
 from appliance.placement.prepared import prepare  # noqa: E402
 from benchmarks import machine  # noqa: E402
 from benchmarks.placement_cases import Exhaustive, random_packing  # noqa: E402
@@ -109,12 +110,19 @@ def large(jobs: int) -> dict[str, Any]:
 
 def events(jobs: int, sequences: int = SEQUENCES) -> dict[str, Any]:
     """10,000 sequences of GPUs lost, models added, demand moved; every plan checked against every GPU's memory."""
+    started = time.perf_counter()
     counts = _all(play, range(sequences), jobs)
-    return {"sequences": len(counts)} | {key: sum(count[key] for count in counts) for key in counts[0]}
+    sums = {key: sum(count[key] for count in counts) for key in counts[0]}
+    return {"sequences": len(counts)} | sums | {"seconds": time.perf_counter() - started}
 
 
 SECTIONS: dict[str, Callable[[int], dict[str, Any]]] = {"optimality": optimality, "large": large, "events": events}
 """Each takes the number of processes."""
+
+
+def _recorded(path: Path) -> dict[str, Any]:
+    """Read anew before each writing: sections may run at the same time."""
+    return dict(json.loads(path.read_text(encoding="utf-8"))) if path.exists() else {}
 
 
 def _all(function: Callable[[int], dict[str, Any]], seeds: Iterable[int], jobs: int) -> list[dict[str, Any]]:
@@ -154,12 +162,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1)
     parser.add_argument("--record", type=Path, default=DEFAULT_RECORD)
     options = parser.parse_args(arguments)
-    results = json.loads(options.record.read_text()) if options.record.exists() else {}
     for name, section in SECTIONS.items():
         if options.only is None or name in options.only:
             figures = events(options.jobs, options.sequences) if name == "events" else section(options.jobs)
+            results = _recorded(options.record)
             results[name] = figures | {"jobs": options.jobs, "machine": machine.describe()}
             options.record.write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
+    results = _recorded(options.record)
     console = Console()
     console.print(table_of(results))
     for name in SECTIONS:

@@ -6,7 +6,7 @@ KV cache). Devices of one class are interchangeable but for their neighbours. No
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -126,3 +126,34 @@ class Packed:
         if self.rate is None or not self.bound:
             return 0.0
         return max(0.0, 1 - self.rate / self.bound)
+
+
+def rate_of(packing: Packing, puts: Sequence[Put]) -> float | None:
+    """Whole requests per second that each called model keeps up with."""
+    rates = dict.fromkeys(packing.bounding, 0.0)
+    for put in puts:
+        if put.shape.model in rates:
+            rates[put.shape.model] += put.rate * (packing.turn_share if put.turn else 1.0)
+    return min(rates.values()) if rates else None
+
+
+def highest_rate(packing: Packing) -> float:
+    """No packing is faster: every device for the model that is slowest even so."""
+    sizes = {slot.kind: len(slot.devices) for slot in packing.slots}
+    best: dict[int, float] = {}
+    for shape in packing.shapes:
+        if shape.rate is not None and shape.kind in sizes:
+            best[shape.model] = max(best.get(shape.model, 0.0), shape.rate / sizes[shape.kind])
+    return min(best.values(), default=1.0) * len(packing.capacities)
+
+
+def holds(packing: Packing, puts: Iterable[Put]) -> bool:
+    """Whether no device is overfull; engines that take turns count with the largest of them."""
+    puts = tuple(puts)
+    for device, room in enumerate(packing.capacities):
+        here = [put for put in puts if device in put.slot.devices]
+        steady = sum((put.shape.asleep_bytes or 0) if put.turn else put.shape.bytes for put in here)
+        awake = max((put.shape.bytes - (put.shape.asleep_bytes or 0) for put in here if put.turn), default=0)
+        if steady + awake > room or sum(put.share for put in here) > 1 + 1e-9:
+            return False
+    return True

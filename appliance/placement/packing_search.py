@@ -1,19 +1,21 @@
 """Solves the packing, one objective after the other: rate, KV headroom, devices, moves, and last the number of engines.
 
-Few devices are solved at once. On many, the best mixture of greedy packings is taken, then improved in windows: some
-islands are open, the engines on the others stay where they are, and only their part of the time may change.
+Few devices are solved at once. On many, the best mixture of blocks is taken (`packing_many.py`), then improved in
+windows: some islands are open, the engines on the others stay where they are, and only their part of the time may
+change.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
 
 from ortools.sat.python import cp_model
 
-from appliance.placement.greedy import greedy, variants
+from appliance.placement.greedy import greedy
 from appliance.placement.integers import SHARES, Scale, scale_for, solver_of
-from appliance.placement.packing import Packed, Packing, Put
+from appliance.placement.packing import Packed, Packing, Put, highest_rate, rate_of
+from appliance.placement.packing_many import Mixed, Mixing, mix
 from appliance.placement.packing_model import (
     Variables,
     build,
@@ -23,7 +25,6 @@ from appliance.placement.packing_model import (
     used_devices,
 )
 from appliance.placement.rate_bound import rate_bound
-from appliance.placement.recombine import recombine
 
 NEIGHBOURS = 8
 """An island of more devices is opened in parts."""
@@ -31,40 +32,40 @@ NEIGHBOURS = 8
 
 @dataclass(frozen=True, slots=True)
 class Effort:
-    """CP-SAT's deterministic time for each solve, how many devices are open at once, and the gap that is good enough.
+    """CP-SAT's deterministic time for each solve, and how many devices are open at once.
 
-    With more than `open_devices` devices, variants are mixed within `nodes` of the search tree, and `later_rounds`
-    windows are opened for the objectives after the rate.
+    With more than `open_devices` devices, `mixing` says how a mixture is sought, and `later_rounds` windows are opened
+    for the objectives after the rate.
     """
 
     rate: float = 2.0
     window: float = 0.25
     later: float = 0.1
     bound: float = 0.2
-    gap: float = 0.03
     open_devices: int = 16
-    nodes: int = 1
     later_rounds: int = 1
+    mixing: Mixing = field(default_factory=Mixing)
 
 
 def pack(packing: Packing, effort: Effort | None = None) -> Packed | None:
     """The best packing found, or None where there is provably none, or none was found within the effort."""
     effort = effort or Effort()
-    scale = scale_for(_highest_rate(packing))
+    if len(packing.capacities) > effort.open_devices and not packing.turns:
+        mixed = mix(packing, effort.mixing)
+        if mixed is not None:
+            return _by_windows(packing, mixed, effort)
+    scale = scale_for(highest_rate(packing))
     bound = rate_bound(packing, scale, effort.bound) if packing.bounding else None
     if packing.bounding and bound is None:
         return None
     start = () if packing.turns else greedy(packing, bound or 0.0) or ()
-    whole = frozenset(range(len(packing.capacities)))
-    if len(whole) <= effort.open_devices or not start:
-        first = _solve(packing, whole, start, scale, bound, effort)
-        if first is None:
-            return None
-        if first.rate is None or bound is None:
-            return Packed(first.puts, first.rate, None, "optimal")
-        bound = max(first.rate, min(bound, first.bound))
-        return Packed(first.puts, first.rate, bound, _status(first.rate, bound))
-    return _by_windows(packing, start, scale, bound, effort)
+    first = _solve(packing, frozenset(range(len(packing.capacities))), start, scale, bound, effort)
+    if first is None:
+        return None
+    if first.rate is None or bound is None:
+        return Packed(first.puts, first.rate, None, "optimal")
+    bound = max(first.rate, min(bound, first.bound))
+    return Packed(first.puts, first.rate, bound, _status(first.rate, bound))
 
 
 def feasible(packing: Packing, effort: float = 1.0) -> bool:
@@ -79,17 +80,10 @@ def _status(rate: float, bound: float) -> str:
     return "optimal" if rate >= bound * (1 - 2 / SHARES) else "feasible"
 
 
-def _by_windows(
-    packing: Packing, start: Sequence[Put], scale: Scale, bound: float | None, effort: Effort
-) -> Packed | None:
-    """The greedy packing, then the best mixture of its variants, then windows for the objectives after the rate."""
-    puts, rate = tuple(start), rate_of(packing, start)
-    if rate is not None and bound is not None and rate < bound * (1 - effort.gap):
-        found = sorted([puts, *variants(packing, rate)], key=lambda v: -(rate_of(packing, v) or 0.0))
-        puts, rate = found[0], rate_of(packing, found[0]) or 0.0
-        mixed = recombine(packing, found, bound, effort.nodes)
-        if mixed is not None and holds(packing, mixed) and (rate_of(packing, mixed) or 0.0) > rate:
-            puts, rate = mixed, rate_of(packing, mixed)
+def _by_windows(packing: Packing, mixed: Mixed, effort: Effort) -> Packed:
+    """The mixture, improved by windows for the objectives after the rate."""
+    puts, rate, bound = mixed.puts, rate_of(packing, mixed.puts), mixed.bound
+    scale = scale_for(highest_rate(packing))
     for window in _idlest(packing, puts, effort, effort.later_rounds):
         tidied = _solve(packing, window, puts, scale, bound, effort)
         if tidied is not None and (rate is None or (tidied.rate or 0.0) >= rate * (1 - 1 / SHARES)):
@@ -97,15 +91,6 @@ def _by_windows(
     if rate is None or bound is None:
         return Packed(puts, None, None, "feasible")
     return Packed(puts, rate, max(bound, rate), _status(rate, bound))
-
-
-def rate_of(packing: Packing, puts: Sequence[Put]) -> float | None:
-    """Whole requests per second that each called model keeps up with."""
-    rates = dict.fromkeys(packing.bounding, 0.0)
-    for put in puts:
-        if put.shape.model in rates:
-            rates[put.shape.model] += put.rate * (packing.turn_share if put.turn else 1.0)
-    return min(rates.values()) if rates else None
 
 
 def _idlest(packing: Packing, puts: Sequence[Put], effort: Effort, count: int) -> Iterator[frozenset[int]]:
@@ -126,16 +111,6 @@ def _idlest(packing: Packing, puts: Sequence[Put], effort: Effort, count: int) -
             if len(opened) + len(group) <= effort.open_devices:
                 opened += [device for device in group if device not in opened]
         yield frozenset(opened)
-
-
-def _highest_rate(packing: Packing) -> float:
-    """Every device for the model that is slowest even so."""
-    sizes = {slot.kind: len(slot.devices) for slot in packing.slots}
-    best: dict[int, float] = {}
-    for shape in packing.shapes:
-        if shape.rate is not None and shape.kind in sizes:
-            best[shape.model] = max(best.get(shape.model, 0.0), shape.rate / sizes[shape.kind])
-    return min(best.values(), default=1.0) * len(packing.capacities)
 
 
 @dataclass(frozen=True, slots=True)
@@ -216,15 +191,3 @@ class _Search:
             if self._values[e.placed.index]
         ]
         return tuple(sorted(puts, key=lambda put: (put.slot.devices, put.shape.model)))
-
-
-def holds(packing: Packing, puts: Iterable[Put]) -> bool:
-    """Whether no device is overfull; engines that take turns count with the largest of them."""
-    puts = tuple(puts)
-    for device, room in enumerate(packing.capacities):
-        here = [put for put in puts if device in put.slot.devices]
-        steady = sum((put.shape.asleep_bytes or 0) if put.turn else put.shape.bytes for put in here)
-        awake = max((put.shape.bytes - (put.shape.asleep_bytes or 0) for put in here if put.turn), default=0)
-        if steady + awake > room or sum(put.share for put in here) > 1 + 1e-9:
-            return False
-    return True

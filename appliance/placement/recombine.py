@@ -1,33 +1,24 @@
-"""On many devices: the best mixture of block contents that greedy packings came up with.
+"""On many devices: the best mixture of contents of blocks, given columns of them.
 
-A column is what one block of devices holds: engines that touch each other. Blocks of one kind are alike, so it is
-enough to say how often each column is used and how its time is dealt out. That is a small mixed-integer program
-whatever the number of devices; OR-tools' SCIP solves it better than CP-SAT, because rates are continuous. Greedy
-packings under different rules supply the columns. The limit is one of nodes, not of time, so the answer is the same on
-any machine.
+Blocks of one kind are alike, so it is enough to say how often each column is used and how its time is dealt out. That
+is a small mixed-integer program whatever the number of devices; OR-tools' SCIP solves it better than CP-SAT, because
+rates are continuous. The limit is one of nodes, not of time, so the answer is the same on any machine.
 """
 
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from ortools.linear_solver import pywraplp  # type: ignore[import-untyped]
 
-from appliance.placement.packing import Packing, Put, Shape, Slot
+from appliance.placement.columns import Column
+from appliance.placement.packing import Packing, Put, Slot
 
 MARGIN = 1e-6
 """Shares are cut by it, so that the program's tolerances never overfill a device's time."""
-
-
-@dataclass(frozen=True, slots=True)
-class Column:
-    """Engines in a block of a kind: shapes, each with its slot as offsets into the block."""
-
-    kind: int
-    engines: tuple[tuple[Shape, tuple[int, ...]], ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,63 +30,28 @@ class _Use:
     shares: tuple[float, ...]
 
 
-def recombine(packing: Packing, packings: Sequence[Sequence[Put]], bound: float, nodes: int) -> tuple[Put, ...] | None:
-    """The best mixture; None where models are bound to places, or the mixture finds no room. The first is the start."""
-    if any(limits.slots is not None for limits in packing.models) or packing.forbidden or packing.turns:
-        return None
-    used = [Counter(columns) for puts in packings if (columns := _columns(packing, puts)) is not None]
-    if not used:
-        return None
-    columns = list(dict.fromkeys([column for counter in used for column in counter] + list(_simple(packing))))
-    uses = _mixture(packing, columns, used[0], bound, nodes)
+@dataclass(frozen=True, slots=True)
+class Search:
+    """No mixture is faster than `bound`; the first within `gap` of it will do. `nodes` limits the search tree."""
+
+    bound: float
+    gap: float
+    nodes: int
+
+
+def recombine(
+    packing: Packing, columns: Sequence[Column], start: Sequence[Column], search: Search
+) -> tuple[Put, ...] | None:
+    """The best mixture found; None where there is none, or it finds no room. `start` is a placement as columns."""
+    uses = _mixture(packing, list(dict.fromkeys([*start, *columns])), Counter(start), search)
     return None if uses is None else _realised(packing, uses)
 
 
-def _columns(packing: Packing, puts: Sequence[Put]) -> list[Column] | None:
-    """A packing's columns; None where engines that touch each other lie in no common block."""
-    groups: list[tuple[set[int], list[Put]]] = []
-    for put in puts:
-        devices, members = set(put.slot.devices), [put]
-        for group in [group for group in groups if group[0] & devices]:
-            groups.remove(group)
-            devices |= group[0]
-            members += group[1]
-        groups.append((devices, members))
-    ordered = sorted(packing.slots, key=lambda slot: len(slot.devices))
-    found = []
-    for devices, members in groups:
-        block = next((slot for slot in ordered if devices <= set(slot.devices)), None)
-        if block is None:
-            return None
-        place = {device: offset for offset, device in enumerate(block.devices)}
-        engines = [(put.shape, tuple(place[device] for device in put.slot.devices)) for put in members]
-        found.append(Column(block.kind, tuple(sorted(engines, key=lambda e: (e[0].model, e[0].level, e[1])))))
-    return found
-
-
-def _simple(packing: Packing) -> Iterator[Column]:
-    """For each kind the fastest engine of each model alone."""
-    for kind, shapes in packing.by_kind.items():
-        slots = [slot for slot in packing.slots if slot.kind == kind]
-        if not slots:
-            continue
-        room = min(packing.capacities[device] for slot in slots for device in slot.devices)
-        best: dict[int, Shape] = {}
-        for shape in shapes:
-            fastest = best[shape.model].rate if shape.model in best else 0.0
-            if shape.bytes <= room and (shape.rate or 0.0) > (fastest or 0.0):
-                best[shape.model] = shape
-        whole = tuple(range(len(slots[0].devices)))
-        yield from (Column(kind, ((shape, whole),)) for shape in best.values())
-
-
-def _mixture(
-    packing: Packing, columns: Sequence[Column], start: Counter[Column], bound: float, nodes: int
-) -> list[_Use] | None:
+def _mixture(packing: Packing, columns: Sequence[Column], start: Counter[Column], search: Search) -> list[_Use] | None:
     program = pywraplp.Solver.CreateSolver("SCIP")
     blocks = Counter(slot.kind for slot in packing.slots)
     counts = [program.IntVar(0, blocks[column.kind], "") for column in columns]
-    rate = program.NumVar(0, bound, "")
+    rate = program.NumVar(0, search.bound, "")
     _room(program, packing, columns, counts)
     speed: dict[int, list[Any]] = defaultdict(list)
     engines: dict[int, list[Any]] = defaultdict(list)
@@ -113,7 +69,9 @@ def _mixture(
             program.Add(sum(speed[index]) >= rate)
     program.Maximize(rate)
     program.SetHint(counts, [float(start[column]) for column in columns])
-    program.SetSolverSpecificParametersAsString(f"limits/nodes={nodes}\nlimits/gap=0.005")
+    program.SetSolverSpecificParametersAsString(
+        f"limits/nodes={search.nodes}\nlimits/primal={search.bound * (1 - search.gap)}"
+    )
     if program.Solve() not in (pywraplp.Solver.OPTIMAL, pywraplp.Solver.FEASIBLE):
         return None
     return [

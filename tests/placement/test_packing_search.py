@@ -6,7 +6,8 @@ import random
 
 import pytest
 
-from appliance.placement.packing_search import Effort, holds, pack, rate_of
+from appliance.placement.packing import holds, rate_of
+from appliance.placement.packing_search import Effort, pack
 from benchmarks.placement_cases import Exhaustive, random_packing
 
 
@@ -28,7 +29,7 @@ def test_within_two_percent_of_the_best(seed: int) -> None:
 
 def test_many_devices_are_solved_window_by_window_within_the_stated_gap() -> None:
     packing = random_packing(4, 8, 24)
-    packed = pack(packing, Effort(window=0.05, later=0.02, nodes=1))
+    packed = pack(packing, Effort(window=0.05, later=0.02))
     assert packed is not None
     assert holds(packing, packed.puts)
     assert packed.rate == rate_of(packing, packed.puts)
