@@ -159,7 +159,7 @@ def _memory_and_time(variables: Variables, packing: Packing) -> None:
         awake = variables.model.new_int_var(0, room, f"awake{device}")
         taken: list[cp_model.LinearExprT] = []
         for engine in engines:
-            whole = mebibytes_up(engine.shape.bytes)
+            whole = min(room, mebibytes_up(engine.shape.bytes))  # one that fills the device to the last byte fits
             if engine.turn:
                 asleep = mebibytes_up(engine.shape.asleep_bytes or 0)
                 taken.append(asleep * engine.placed)

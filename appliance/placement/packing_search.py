@@ -39,7 +39,7 @@ class Effort:
     """
 
     rate: float = 2.0
-    window: float = 0.25
+    window: float = 0.1
     later: float = 0.1
     bound: float = 0.2
     open_devices: int = 16
