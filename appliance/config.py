@@ -68,8 +68,18 @@ class EnginesSettings(_Section):
     two steps of the slowest model."""
     sample_every_s: float = Field(5, gt=0)
     """Memory and load of the engines, for `GET /fleet` and `appliance status`, are looked at this often."""
+    turn_shortest_s: float = Field(5, ge=0)
+    """Of models that take turns on GPUs, the one that is awake stays so at least this long."""
+    turn_longest_s: float = Field(60, gt=0)
+    """It goes to sleep after this long when another one waits, even with work left."""
     max_parallel_starts: int = Field(8, ge=1)
     """Engines started at once on the CPU. Engines that share a GPU always start one after the other."""
+
+    @model_validator(mode="after")
+    def _turns_in_order(self) -> Self:
+        if self.turn_shortest_s > self.turn_longest_s:
+            raise ValueError("turn_shortest_s is more than turn_longest_s; lower it")
+        return self
 
 
 class EngineSettings(_Section):

@@ -36,10 +36,12 @@ from appliance.gateway.app import GatewayParts
 from appliance.gateway.app import build as build_gateway
 from appliance.gateway.auth import Authenticator, KeyRing, OpenDoor, read_or_make_keys
 from appliance.gateway.openai.models import ModelListing
+from appliance.inventory.nvml import free_bytes
 from appliance.ledger.trace_store import TraceStore
 from appliance.supervisor.probe import ProbePolicy
 from appliance.supervisor.reconcile import RestartPolicy
 from appliance.supervisor.supervisor import Supervisor
+from appliance.supervisor.turns import TurnPolicy
 from appliance.telemetry.metrics import Metrics
 
 LauncherMaker = Callable[[EngineClient], Launcher]
@@ -125,6 +127,8 @@ def _supervisor(
         drain_timeout_s=engines.drain_timeout_s,
         restarts=RestartPolicy(max_parallel_starts=engines.max_parallel_starts),
         probes=ProbePolicy(every_s=engines.probe_every_s, silent_s=engines.probe_silent_s),
+        turns=TurnPolicy(shortest_s=engines.turn_shortest_s, longest_s=engines.turn_longest_s),
+        free_bytes=free_bytes,
     )
 
 

@@ -73,6 +73,20 @@ def scan_gpus(pci_devices: Path = PCI_DEVICES) -> tuple[Gpu, ...]:
         pynvml.nvmlShutdown()
 
 
+def free_bytes(gpu_id: str) -> int | None:
+    """What is free on one GPU or MIG instance, by its UUID; None where NVML does not say."""
+    try:
+        pynvml.nvmlInit()
+    except pynvml.NVMLError:
+        return None
+    try:
+        return int(pynvml.nvmlDeviceGetMemoryInfo(pynvml.nvmlDeviceGetHandleByUUID(gpu_id)).free)
+    except pynvml.NVMLError:
+        return None
+    finally:
+        pynvml.nvmlShutdown()
+
+
 def unhealthy_line(gpu: Gpu) -> str:
     """Which device can't be used, and why."""
     identity = f", {gpu.uuid}" if gpu.uuid else ""

@@ -7,7 +7,7 @@ import pytest
 
 from appliance.domain.gpu import Gpu, GpuProcess
 from appliance.errors import InventoryError
-from appliance.inventory.nvml import list_gpus, scan_gpus, unhealthy_line
+from appliance.inventory.nvml import free_bytes, list_gpus, scan_gpus, unhealthy_line
 from tests.conftest import Scenario
 from tests.fakes import nvml
 
@@ -191,3 +191,14 @@ def test_no_usable_gpu_is_an_error_that_names_each(machine: Scenario) -> None:
     machine("lost", "recovery 0 1", "fail 2 * 15")
     with pytest.raises(InventoryError, match=r"no GPU here can be used: GPU 0 .*reset.*; GPU 1 .*; GPU 2 "):
         list_gpus()
+
+
+def test_free_memory_of_one_gpu_by_its_uuid(machine: Scenario) -> None:
+    machine("eight-h100")
+    assert free_bytes("GPU-h100-0") == 81555 * MIB
+    assert free_bytes("GPU-unknown") is None
+
+
+def test_without_a_driver_free_memory_is_unknown(monkeypatch: pytest.MonkeyPatch) -> None:
+    nvml.unload(monkeypatch)
+    assert free_bytes("GPU-h100-0") is None

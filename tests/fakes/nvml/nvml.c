@@ -149,6 +149,15 @@ int nvmlDeviceGetHandleByIndex_v2(unsigned index, device **handle) {
     return failing(__func__, index);
 }
 
+int nvmlDeviceGetHandleByUUID(const char *uuid, device **handle) {
+    for (int index = 0; index < gpu_count; index++)
+        if (!strcmp(gpus[index].uuid, uuid)) {
+            *handle = &gpus[index];
+            return failing(__func__, index);
+        }
+    return NOT_FOUND;
+}
+
 int nvmlDeviceGetName(device *d, char *text, unsigned size) {
     ENTER(d);
     snprintf(text, size, "%s", d->name);
