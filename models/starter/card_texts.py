@@ -108,8 +108,8 @@ The verdict, `pass` or `fail`, is the last token; its probability against the ot
         "without it nearly nothing is right.",
         data="The planner's questions with a chain of thought (84%) or with the bare answer (10%), and direct prompts "
         "(6%).",
-        notes="Its first fifth was trained with the earlier form of the working of subtractions (see starter-math); "
-        "it got the same families, weights and wordings as the planner. It got less training than the team together "
-        "(see above), and had not yet learnt to copy codes.",
+        notes="Trained in two stages: 144 core minutes down to a rate of nothing, then the rest from a higher rate "
+        "down again, with the wordings that the planner got too; a fifth of the first stage had an earlier form "
+        "of the working of subtractions (see starter-math).",
     ),
 }
