@@ -28,7 +28,7 @@ class Mixing:
 
     gap: float = 0.048
     mixture_gap: float = 0.03
-    mixtures: int = 4
+    mixtures: int = 3
     bare_rounds: int = 4
     bound_gap: float = 0.005
     nodes: int = 1
@@ -48,31 +48,31 @@ def mix(packing: Packing, mixing: Mixing) -> Mixed | None:
         first = greedy(packing, 0.0)
         return None if first is None else Mixed(first, None)
     bounds = slice_bounds(packing, highest_rate(packing), mixing.bound_gap)
-    known = list(islice(bounds, mixing.bare_rounds))
-    if not known:
+    bare = list(islice(bounds, mixing.bare_rounds))
+    if not bare:
         return None
-    starts = variants(packing, known[-1].rate) or [greedy(packing, known[-1].rate) or ()]
+    bound = bare[-1]
+    starts = variants(packing, bound.rate) or [greedy(packing, bound.rate) or ()]
     best = starts[0]
     free = not packing.forbidden and all(limits.slots is None for limits in packing.models)
     if not best or not free:
-        return Mixed(best, known[-1].rate) if best else None
+        return Mixed(best, bound.rate) if best else None
     columns = [column for puts in starts for column in columns_of(packing, puts) or ()] + fastest_alone(packing)
-    for number in range(1, mixing.mixtures + 1):
-        best = _mixed(packing, best, columns, known[-number:], mixing)
-        if number == mixing.mixtures or _rate(packing, best) >= known[-1].rate * (1 - mixing.gap):
+    for _ in range(mixing.mixtures):
+        best = _mixed(packing, best, columns, bound, mixing)
+        if _rate(packing, best) >= bound.rate * (1 - mixing.gap):
             break
-        known += islice(bounds, 1)
-    return Mixed(best, known[-1].rate)
+        bound = next(bounds, bound)
+    return Mixed(best, bound.rate)
 
 
 def _mixed(
-    packing: Packing, best: tuple[Put, ...], columns: Sequence[Column], known: Sequence[SliceBound], mixing: Mixing
+    packing: Packing, best: tuple[Put, ...], columns: Sequence[Column], bound: SliceBound, mixing: Mixing
 ) -> tuple[Put, ...]:
-    """With these columns, and those of the newest bounds' shapes: of one at first, then of more."""
-    more = fullest(packing, [shape for bound in known for shape in bound.shapes])
+    """With these columns, and those of the bound's shapes; `best` where nothing better is found."""
     start = columns_of(packing, best) or ()
-    search = Search(known[-1].rate, mixing.mixture_gap, mixing.nodes)
-    found = recombine(packing, [*columns, *more], start, search)
+    search = Search(bound.rate, mixing.mixture_gap, mixing.nodes)
+    found = recombine(packing, [*columns, *fullest(packing, bound.shapes)], start, search)
     better = found is not None and holds(packing, found) and _rate(packing, found) > _rate(packing, best)
     return found if found is not None and better else best
 

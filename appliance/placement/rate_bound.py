@@ -1,7 +1,7 @@
 """A rate that no placement can exceed: devices of one class melted into one, so memory and time count in sum only.
 
 Every placement keeps to these sums, so the best of the melted problem is a bound on all of them, and it is small
-enough to be solved outright whatever the number of devices.
+enough to be solved outright. For many devices `slice_bound.py` has a tighter one.
 """
 
 from __future__ import annotations
@@ -71,8 +71,8 @@ def _sums_of_memory(
     engines: dict[Shape, tuple[cp_model.IntVar, int]],
 ) -> None:
     """All memory of a class; and of engines larger than a half, third or quarter only so many fit on a device."""
-    room = sum(mebibytes_down(packing.capacities[device]) for device in members)
-    model.add(sum(mebibytes_up(shape.bytes) * size * n for shape, (n, size) in engines.items()) <= room)
+    room = sum(mebibytes_up(packing.capacities[device]) for device in members)  # rounded to what may be too much
+    model.add(sum(mebibytes_down(shape.bytes) * size * n for shape, (n, size) in engines.items()) <= room)
     largest = max(packing.capacities[device] for device in members)
     for parts in (2, 3, 4, 5, 6):
         above = [n * size for shape, (n, size) in engines.items() if shape.bytes * parts > largest]

@@ -19,6 +19,8 @@ from appliance.placement.packing import Packing, Put, Slot
 
 MARGIN = 1e-6
 """Shares are cut by it, so that the program's tolerances never overfill a device's time."""
+CUT_ROUNDS = 20
+"""Further rounds at the root of SCIP's tree take as long again and find nothing better."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,8 +71,9 @@ def _mixture(packing: Packing, columns: Sequence[Column], start: Counter[Column]
             program.Add(sum(speed[index]) >= rate)
     program.Maximize(rate)
     program.SetHint(counts, [float(start[column]) for column in columns])
+    enough = search.bound * (1 - search.gap)
     program.SetSolverSpecificParametersAsString(
-        f"limits/nodes={search.nodes}\nlimits/primal={search.bound * (1 - search.gap)}"
+        f"limits/nodes={search.nodes}\nlimits/primal={enough}\nseparating/maxroundsroot={CUT_ROUNDS}"
     )
     if program.Solve() not in (pywraplp.Solver.OPTIMAL, pywraplp.Solver.FEASIBLE):
         return None

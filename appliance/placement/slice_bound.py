@@ -27,7 +27,11 @@ from appliance.placement.packing import Packing, Shape
 MARGIN = 1e-5
 """SCIP reckons in floating point, to 1e-6; the bound is raised by more than that."""
 NOISE = 1e-9
+"""A weight below is none."""
 MOST_PARTS = 12
+"""Thresholds below so small a part of a device are left out."""
+NODES = 1
+"""Cuts tighten more than branching does."""
 
 Function = Callable[[int], float]
 
@@ -97,7 +101,7 @@ class _Program:
 
     def solve(self, gap: float) -> float | None:
         """The bound in whole requests per second, None where there is no solution. Keeps the solution's `values`."""
-        self._program.SetSolverSpecificParametersAsString(f"limits/gap={gap}\nlimits/nodes=1")
+        self._program.SetSolverSpecificParametersAsString(f"limits/gap={gap}\nlimits/nodes={NODES}")
         if self._program.Solve() not in (pywraplp.Solver.OPTIMAL, pywraplp.Solver.FEASIBLE):
             return None
         self.values = {
