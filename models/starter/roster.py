@@ -18,7 +18,7 @@ PLANS = {
     "planner": Plan(
         "planner", Size(128, 5, 384), minutes=260, workers=3, batch_tokens=4000, matrix_rate=0.014, other_rate=0.003
     ),
-    "generalist": Plan("generalist", Size(256, 4, 832), minutes=300, workers=2, matrix_rate=0.01, other_rate=0.002),
+    "generalist": Plan("generalist", Size(256, 4, 832), minutes=300, workers=3, matrix_rate=0.01, other_rate=0.002),
 }
 TEAM = ("planner", "math", "text", "verifier")
 
