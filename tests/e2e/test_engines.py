@@ -118,7 +118,7 @@ def test_one_engine_from_start_to_stop(tmp_path: Path) -> None:
                 await logprobs_and_usage(client, engine)
                 await json_schema(client, engine)
                 await cancelled_mid_stream(client, engine)
-                with pytest.raises(ContextTooLong, match="768 tokens of starter-math"):
+                with pytest.raises(ContextTooLong, match="context of starter-math, 768 tokens"):
                     await collect(client, engine, call(engine, "12*34" * 400))
                 in_flight = asyncio.create_task(collect(client, engine, endless(engine, 300)))
                 await until_running(engine, 1)
