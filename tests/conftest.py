@@ -6,8 +6,14 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 from tests.fakes import nvml
+
+# The same examples in every run; to look for new ones: `pytest --hypothesis-profile=search`.
+settings.register_profile("search", settings())
+settings.register_profile("same", derandomize=True)
+settings.load_profile("same")
 
 Scenario = Callable[..., None]
 

@@ -27,7 +27,8 @@ def wilson_interval(right: int, total: int, z: float = 1.96) -> tuple[float, flo
     share = right / total
     centre = (share + z * z / (2 * total)) / (1 + z * z / total)
     spread = z * sqrt(share * (1 - share) / total + z * z / (4 * total * total)) / (1 + z * z / total)
-    return max(0.0, centre - spread), min(1.0, centre + spread)
+    # Rounding must not push the share itself out of its interval.
+    return max(0.0, min(share, centre - spread)), min(1.0, max(share, centre + spread))
 
 
 def majority(answers: Sequence[str]) -> str:

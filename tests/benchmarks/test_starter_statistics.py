@@ -1,7 +1,7 @@
 """The statistics behind the comparison table."""
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from benchmarks.starter.statistics import majority, mcnemar_p, percentile, wilson_interval
@@ -25,6 +25,7 @@ def test_mcnemar_is_a_probability_and_symmetric(pairs: list[tuple[bool, bool]]) 
 
 
 @given(st.integers(0, 50), st.integers(1, 50))
+@example(0, 47)
 def test_wilson_holds_the_share(right: int, more: int) -> None:
     low, high = wilson_interval(right, right + more)
     assert 0 <= low <= right / (right + more) <= high <= 1

@@ -212,6 +212,7 @@ def test_leftovers_are_ended_by_their_records(tmp_path: Path) -> None:
         with parent:
             # A guardian that is stopped can't see its parent go: what it guards is left over.
             os.kill(pgid, signal.SIGSTOP)
+            await until(lambda: Path(f"/proc/{pgid}/stat").read_text().rpartition(") ")[2].startswith("T"))
             parent.kill()
         assert len(group_members(pgid)) == 3
         async with launcher_in(tmp_path / "other") as other:
