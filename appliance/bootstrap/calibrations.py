@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
 from pathlib import Path
 
 from pydantic import TypeAdapter, ValidationError
 
+from appliance.bootstrap.data_dir import write_whole
 from appliance.placement.calibration import Calibration, CalibrationKey
 
 CALIBRATIONS_FILE = "calibrations.json"
@@ -29,11 +29,6 @@ def read_calibrations(path: Path) -> Mapping[CalibrationKey, Calibration]:
 
 
 def keep_calibration(path: Path, calibration: Calibration) -> None:
-    """Add a start, in place of an earlier one with the same key; in one step. Blocks."""
+    """Add a start, in place of an earlier one with the same key. Blocks."""
     kept = {**read_calibrations(path), calibration.key: calibration}
-    draft = path.with_suffix(".draft")
-    with draft.open("wb") as file:
-        file.write(_STARTS.dump_json(tuple(kept.values()), indent=2))
-        file.flush()
-        os.fsync(file.fileno())
-    draft.replace(path)
+    write_whole(path, _STARTS.dump_json(tuple(kept.values()), indent=2))

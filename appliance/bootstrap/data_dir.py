@@ -53,17 +53,25 @@ def locked(data_dir: Path) -> Iterator[None]:
         os.close(descriptor)
 
 
+def write_whole(path: Path, content: bytes) -> None:
+    """Replace a file in one step, so that neither a reader nor a crash ever meets half of it. Blocks."""
+    draft = path.with_name(f"{path.name}.draft")
+    with draft.open("wb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
+    draft.replace(path)
+
+
 def write_running(data_dir: Path, running: Running) -> None:
-    """Announce a running appliance; in one step, so that a reader never sees half of it."""
+    """Announce a running appliance."""
     document = {
         "url": running.url,
         "pid": running.pid,
         "api_key_file": None if running.api_key_file is None else str(running.api_key_file.resolve()),
         "started_unix_s": time.time(),
     }
-    draft = data_dir / f"{_RUNNING}.draft"
-    draft.write_text(json.dumps(document) + "\n", encoding="utf-8")
-    draft.replace(data_dir / _RUNNING)
+    write_whole(data_dir / _RUNNING, json.dumps(document).encode() + b"\n")
 
 
 def remove_running(data_dir: Path) -> None:

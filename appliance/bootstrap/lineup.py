@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from appliance.bootstrap.calibrations import calibrations_file, read_calibrations
-from appliance.bootstrap.planning import problem_of, with_geometry
+from appliance.bootstrap.planning import dtype_bytes, problem_of, with_geometry
 from appliance.bootstrap.pool import pool_entries, pool_models
 from appliance.config import Settings
 from appliance.domain.engine import Device, EngineSpec
@@ -26,7 +26,6 @@ from appliance.placement.planned import planned_specs
 
 CPU_CARD = Card("CPU", 0)
 """Stands in a calibration's key where there is no card."""
-FLOAT32_BYTES = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +96,7 @@ def start_shape(entry: PoolEntry, ranks: int, vllm_version: str, max_num_seqs: i
         max_num_seqs=max_num_seqs or entry.max_num_seqs,
         max_num_batched_tokens=entry.max_num_batched_tokens,
         quantization=entry.model.quantization,
-        dtype_bytes=FLOAT32_BYTES if entry.dtype == "float32" else 2,
+        dtype_bytes=dtype_bytes(entry.dtype),
         enforce_eager=entry.enforce_eager,
         vllm_version=vllm_version,
     )

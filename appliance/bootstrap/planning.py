@@ -22,9 +22,6 @@ from appliance.errors import CatalogError, ConfigError
 from appliance.placement.engine_shape import DEFAULT_VLLM_VERSION
 from appliance.placement.problem import ALL_SIZES, Constraints, Problem, Wanted
 
-DTYPE_BYTES = {"float32": 4}
-"""Bytes of an element where a pool entry's `dtype` says something else than 16 bits."""
-
 
 def problem_of(settings: Settings, inventory: Path | None, before: PlacementPlan | None = None) -> Problem:
     """The whole problem; engines of `before` are moved as little as possible. Raises ConfigError: file, key, way out.
@@ -47,6 +44,11 @@ def problem_of(settings: Settings, inventory: Path | None, before: PlacementPlan
         calibrations=read_calibrations(calibrations_file(settings.data_dir)),
         vllm_version=installed_version(settings.engines.python) or DEFAULT_VLLM_VERSION,
     )
+
+
+def dtype_bytes(dtype: str) -> int:
+    """Bytes of an element under a pool entry's `dtype`; `auto` is 16 bits in every model of the catalog."""
+    return 4 if dtype == "float32" else 2
 
 
 def _wanted(settings: Settings, member: PoolMember, catalog: Mapping[str, Model], site: Site) -> Wanted:
@@ -76,7 +78,7 @@ def _wanted(settings: Settings, member: PoolMember, catalog: Mapping[str, Model]
         ),
         data_class=limits.data_class or settings.placement.data_class or "",
         may_sleep=limits.may_sleep,
-        dtype_bytes=DTYPE_BYTES.get(engine.dtype, 2),
+        dtype_bytes=dtype_bytes(engine.dtype),
         enforce_eager=engine.enforce_eager,
         extra_args=engine.extra_args,
     )

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from pydantic import TypeAdapter, ValidationError
 
-from appliance.bootstrap.data_dir import read_running
+from appliance.bootstrap.data_dir import read_running, write_whole
 from appliance.config import describe
 from appliance.domain.gpu import Gpu
 from appliance.domain.placement import PlacementPlan
@@ -23,10 +23,8 @@ def plan_json(plan: PlacementPlan) -> str:
 
 
 def write_plan(data_dir: Path, plan: PlacementPlan) -> None:
-    """Keep the plan that runs; in one step, so that a reader never sees half of it."""
-    draft = data_dir / f"{PLAN_FILE}.draft"
-    draft.write_text(plan_json(plan) + "\n", encoding="utf-8")
-    draft.replace(data_dir / PLAN_FILE)
+    """Keep the plan that runs."""
+    write_whole(data_dir / PLAN_FILE, plan_json(plan).encode() + b"\n")
 
 
 def remove_plan(data_dir: Path) -> None:

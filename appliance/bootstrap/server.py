@@ -60,7 +60,7 @@ class HttpServer:
     def url(self) -> str:
         """Where it listens; a wildcard address is shown as loopback."""
         host, port = self._listener.getsockname()[:2]
-        shown = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(host, f"[{host}]" if ":" in host else host)  # noqa: S104
+        shown = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(host, f"[{host}]" if ":" in host else host)  # noqa: S104 (shown, not bound)
         return f"http://{shown}:{port}"
 
     async def serve(self) -> None:

@@ -28,8 +28,9 @@ def render(trace: Trace) -> Tree:
     tree = Tree(_headline(trace), guide_style="dim")
     tree.add(Text.assemble(("because ", "dim"), "; ".join(trace.decision.reasons) or "no reason given"))
     before, after = _calls_outside_tasks(trace)
+    plans = [call for call in before if call.role is Role.PLANNER and call.outcome is Outcome.OK]
     for call in before:
-        tree.add(_planning_line(call, trace) if call.role is Role.PLANNER else _call_line(call))
+        tree.add(_planning_line(call, trace) if call in plans[-1:] else _call_line(call))
     for task in trace.tasks:
         _add_task(tree, task, trace)
     for call in after:
@@ -70,8 +71,9 @@ def _calls_outside_tasks(trace: Trace) -> tuple[list[CallRecord], list[CallRecor
 
 
 def _planning_line(call: CallRecord, trace: Trace) -> Text:
+    """The last planner call, with all that was planned: the tasks of another plan carry its number."""
     line = _call_line(call)
-    if call.outcome is Outcome.OK and trace.tasks:
+    if trace.tasks:
         plan = ", ".join(f"{task.task_id}({','.join(task.needs)})" for task in trace.tasks)
         line.append(f"\nplan: {plan}", "dim")
     return line

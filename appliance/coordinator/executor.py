@@ -60,7 +60,7 @@ class Executor:
         try:
             async with asyncio.TaskGroup() as group:
                 self._start_ready(group)
-        except BaseExceptionGroup as failures:
+        except BaseExceptionGroup as failures:  # the group wraps what a task raised; that one goes on
             raise _first(failures) from None
         return tuple(self._results[task.task_id] for task in self._graph.tasks)
 

@@ -189,7 +189,7 @@ class ProcessLauncher:
         except EngineRejected as error:
             await _undo(started, ready)
             raise EngineStartError(f"engine {spec.engine_id} ({spec.model_id}): {error}; log: {log.path}") from None
-        except BaseException:
+        except BaseException:  # a cancellation too: nothing may be left of it
             await _undo(started, ready)
             raise
         finally:
@@ -209,7 +209,7 @@ class ProcessLauncher:
                     env=dict(command.environment),
                     start_new_session=True,
                 )
-        except BaseException:
+        except BaseException:  # a cancellation too: the pipe has no owner yet
             os.close(writing)
             raise
         finally:

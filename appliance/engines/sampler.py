@@ -71,7 +71,7 @@ class Sampler:
         while True:
             try:
                 await self.sample()
-            except Exception:
+            except Exception:  # figures are an extra; one bad look must not end them
                 _log.exception("sampling goes on after an error")
             await asyncio.sleep(self.every_s)
 

@@ -74,17 +74,22 @@ def scan_gpus(pci_devices: Path = PCI_DEVICES) -> tuple[Gpu, ...]:
 
 
 def free_bytes(gpu_id: str) -> int | None:
-    """What is free on one GPU or MIG instance, by its UUID; None where NVML does not say."""
+    """What is free on one GPU or MIG instance, by its UUID; None where NVML does not say.
+
+    NVML stays initialised from the first call on: that can take long, and this is asked in the event loop.
+    """
     try:
-        pynvml.nvmlInit()
+        try:
+            return _free_bytes(gpu_id)
+        except pynvml.NVMLError_Uninitialized:
+            pynvml.nvmlInit()
+            return _free_bytes(gpu_id)
     except pynvml.NVMLError:
         return None
-    try:
-        return int(pynvml.nvmlDeviceGetMemoryInfo(pynvml.nvmlDeviceGetHandleByUUID(gpu_id)).free)
-    except pynvml.NVMLError:
-        return None
-    finally:
-        pynvml.nvmlShutdown()
+
+
+def _free_bytes(gpu_id: str) -> int:
+    return int(pynvml.nvmlDeviceGetMemoryInfo(pynvml.nvmlDeviceGetHandleByUUID(gpu_id)).free)
 
 
 def unhealthy_line(gpu: Gpu) -> str:

@@ -178,7 +178,7 @@ class _Search:
         self._values = list(solver.response_proto.solution)
         if not isinstance(goal, int):
             model.add(goal <= value if lower else goal >= value)
-        model.clear_hints()  # type: ignore[no-untyped-call]
+        model.clear_hints()  # type: ignore[no-untyped-call]  # OR-tools leaves this one untyped
         for index, number in enumerate(self._values):
             model.add_hint(model.get_int_var_from_proto_index(index), number)
         return True

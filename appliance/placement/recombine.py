@@ -12,7 +12,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from ortools.linear_solver import pywraplp  # type: ignore[import-untyped]
+from ortools.linear_solver import pywraplp  # type: ignore[import-untyped]  # OR-tools ships no types for it
 
 from appliance.placement.columns import Column
 from appliance.placement.packing import Packing, Put, Slot

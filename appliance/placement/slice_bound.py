@@ -20,7 +20,7 @@ from dataclasses import dataclass
 from math import inf
 from typing import Any
 
-from ortools.linear_solver import pywraplp  # type: ignore[import-untyped]
+from ortools.linear_solver import pywraplp  # type: ignore[import-untyped]  # OR-tools ships no types for it
 
 from appliance.placement.packing import Packing, Shape
 

@@ -95,7 +95,7 @@ class Supervisor:
                 for engine in self._engines.values():
                     if engine.state is EngineState.FAILED:
                         raise EngineStartError(engine.observed.detail)
-        except BaseException:
+        except BaseException:  # a cancellation too: nothing may run on
             await self.stop()
             raise
         self._rota.open()
@@ -105,7 +105,7 @@ class Supervisor:
         while True:
             try:
                 await self._step()
-            except Exception:
+            except Exception:  # a mistake in one step must not leave the engines without their keeper
                 _log.exception("the supervisor's loop goes on after an error")
                 await asyncio.sleep(self._restarts.first_backoff_s)
 

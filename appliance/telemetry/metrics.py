@@ -40,7 +40,7 @@ class Metrics:
 
     def __init__(self, *, models: Collection[str], fleet: Fleet) -> None:
         # One more series for each of ours, which nobody reads.
-        disable_created_metrics()  # type: ignore[no-untyped-call]
+        disable_created_metrics()  # type: ignore[no-untyped-call]  # prometheus-client leaves it untyped
         self.registry = CollectorRegistry()
         self._models = frozenset(models)
         registry = self.registry

@@ -7,9 +7,9 @@ import pytest
 torch = pytest.importorskip("torch", reason="tests/e2e/test_starter_code.py runs it where torch is")
 transformers = pytest.importorskip("transformers", reason="tests/e2e/test_starter_code.py runs it where torch is")
 
-from models.starter.export import export, load  # noqa: E402
-from models.starter.model import Llama, Size  # noqa: E402
-from models.starter.sampling import Sampler  # noqa: E402
+from models.starter.export import export, load  # noqa: E402 - after the check for torch
+from models.starter.model import Llama, Size  # noqa: E402 - as above
+from models.starter.sampling import Sampler  # noqa: E402 - as above
 
 TOKENIZER = Path(__file__).parents[2] / "models" / "starter" / "weights" / "starter-math" / "tokenizer.json"
 SIZE = Size(64, 2, 96)

@@ -25,6 +25,7 @@ from appliance.supervisor.supervisor import Supervisor
 from tests.fakes.engine_commands import fake_commands, fake_specs
 from tests.fakes.fake_launcher import FakeLauncher, FakeProbeClient
 from tests.fakes.polling import until
+from tests.supervisor.running import running
 
 QUICK = RestartPolicy(first_backoff_s=0.01)
 PROBES = ProbePolicy(every_s=0.01, silent_s=0.02)
@@ -61,19 +62,15 @@ class House:
         return {e.engine_id: e.state for e in self.fleet.snapshot.engines}
 
     async def start(self) -> None:
-        await self.supervisor.start(lambda engine_id, state, _s, _d: self.progress.append((engine_id, state)))
+        await self.supervisor.start(self._note)
+
+    def _note(self, engine_id: str, state: EngineState, _seconds: float, _detail: str) -> None:
+        self.progress.append((engine_id, state))
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
-        await self.start()
-        loop = asyncio.create_task(self.supervisor.run())
-        try:
+        async with running(self.supervisor, self._note):
             yield
-        finally:
-            loop.cancel()
-            with suppress(asyncio.CancelledError):
-                await loop
-            await self.supervisor.stop()
 
 
 def test_start_shows_progress_publishes_and_gives_each_engine_its_key() -> None:

@@ -28,6 +28,7 @@ from tests.fakes.engine_commands import fake_commands, fake_specs
 from tests.fakes.fake_launcher import FakeLauncher, FakeProbeClient
 from tests.fakes.scripted_client import Reply, ScriptedClient
 from tests.fakes.virtual_time import run
+from tests.supervisor.running import running
 
 TURNS = TurnPolicy(shortest_s=5, longest_s=60)
 AWAKE = {S.STARTING, S.WARMING, S.READY, S.DRAINING}
@@ -106,15 +107,8 @@ class House:
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
-        await self.supervisor.start()
-        loop = asyncio.create_task(self.supervisor.run())
-        try:
+        async with running(self.supervisor):
             yield
-        finally:
-            loop.cancel()
-            with suppress(asyncio.CancelledError):
-                await loop
-            await self.supervisor.stop()
 
 
 @pytest.mark.parametrize("sleep_level", [1, 2])

@@ -3,13 +3,13 @@
 from models.starter.problems.draft import Operand, Ref, value_of
 from models.starter.problems.operations import UnfitOperation
 from models.starter.problems.story import Story, capitalised
-from models.starter.problems.wordings import comparisons, events
+from models.starter.problems.wordings import comparisons, events, parts
 from models.starter.problems.wordings.words import CONTAINERS, PEOPLE, THINGS, plural
 
 EVENT_GROUPS = {"+": events.GAIN, "-": events.LOSS, "*": events.TIMES, "/": events.DIVIDE}
 NEAR = 0.75  # how often an amount depends on the person named just before
 RELATIONS = {"+": comparisons.MORE, "-": comparisons.FEWER, "*": comparisons.TIMES, "/": comparisons.PART}
-PARTS = {"*": comparisons.GROUPS, "-": comparisons.LEFT, "/": comparisons.SHARED, "+": comparisons.GAINED}
+PARTS = {"*": parts.GROUPS, "-": parts.LEFT, "/": parts.SHARED, "+": parts.GAINED}
 
 
 def containers_factors(story: Story) -> tuple[int, int]:

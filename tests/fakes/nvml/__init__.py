@@ -21,10 +21,10 @@ def scenario(name: str) -> Path:
 
 
 def compiled(directory: Path) -> Path:
-    """The library below `directory`; skips the test where there is no compiler."""
+    """The library below `directory`; fails the test where there is no compiler."""
     compiler = shutil.which("gcc") or shutil.which("cc")
     if compiler is None:
-        pytest.skip("there is no C compiler for the fake NVML library")
+        pytest.fail("there is no C compiler for the fake NVML library; install gcc")
     library = directory / LIBRARY
     if not library.exists():
         options = ("-Wall", "-Werror", "-shared", "-fPIC", "-O1")
@@ -35,7 +35,9 @@ def compiled(directory: Path) -> Path:
 def load(monkeypatch: pytest.MonkeyPatch, library: Path, file: Path) -> None:
     """Let pynvml find `library` for the rest of the test, as its loader would, and `file` as its scenario."""
     monkeypatch.setenv(SCENARIO, str(file))
-    monkeypatch.setattr(pynvml, "nvmlLib", ctypes.CDLL(str(library)))
+    loaded = ctypes.CDLL(str(library))
+    loaded.fakeReset()
+    monkeypatch.setattr(pynvml, "nvmlLib", loaded)
     monkeypatch.setattr(pynvml, "_nvmlGetFunctionPointer_cache", {})
 
 

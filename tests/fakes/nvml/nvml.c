@@ -124,6 +124,8 @@ static void told(char *line) {
     }
 }
 
+static int users; /* nvmlInit counts them, as the driver's library does */
+
 int nvmlInitWithFlags(unsigned flags) {
     const char *path = getenv("FAKE_NVML_SCENARIO");
     FILE *file = path ? fopen(path, "r") : NULL;
@@ -132,24 +134,36 @@ int nvmlInitWithFlags(unsigned flags) {
     gpu_count = process_count = pair_count = failure_count = 0;
     while (fgets(line, sizeof line, file)) told(line);
     fclose(file);
-    return failing(__func__, -1);
+    int error = failing(__func__, -1);
+    if (!error) users++;
+    return error;
 }
 
-int nvmlShutdown(void) { return SUCCESS; }
+int nvmlShutdown(void) {
+    if (!users) return UNINITIALIZED;
+    users--;
+    return SUCCESS;
+}
+
+void fakeReset(void) { users = 0; }
+
 const char *nvmlErrorString(int error) { return MESSAGE(error); }
 
 int nvmlDeviceGetCount_v2(unsigned *count) {
+    if (!users) return UNINITIALIZED;
     *count = gpu_count;
     return failing(__func__, -1);
 }
 
 int nvmlDeviceGetHandleByIndex_v2(unsigned index, device **handle) {
+    if (!users) return UNINITIALIZED;
     if (index >= (unsigned)gpu_count) return INVALID;
     *handle = &gpus[index];
     return failing(__func__, index);
 }
 
 int nvmlDeviceGetHandleByUUID(const char *uuid, device **handle) {
+    if (!users) return UNINITIALIZED;
     for (int index = 0; index < gpu_count; index++)
         if (!strcmp(gpus[index].uuid, uuid)) {
             *handle = &gpus[index];
