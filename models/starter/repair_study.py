@@ -20,7 +20,7 @@ CANDIDATES = (
 
 
 def repair_study(
-    team: Team, problems: int = 300, candidates: Iterable[Repair | None] = CANDIDATES
+    team: Team, problems: int = 2_000, candidates: Iterable[Repair | None] = CANDIDATES
 ) -> dict[str, object]:
     """The share of right answers and the tokens per problem for each way to repair."""
     rng = random.Random("repair")
