@@ -1,31 +1,18 @@
-"""Runs a task graph: every ready task at once, each result judged and, where it fails, tried again."""
+"""Runs a task graph: every ready task at once."""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
 
-from appliance.coordinator.attempts import Attempt, best, executor_ask, unusable
+from appliance.coordinator.attempts import Attempt
 from appliance.coordinator.budget import NOTHING, Need
-from appliance.coordinator.calls import CallPurpose
-from appliance.coordinator.judge import Judge
-from appliance.coordinator.run import RoleFailed, Run
-from appliance.coordinator.sampling import seed_of
+from appliance.coordinator.run import Run
 from appliance.coordinator.synthesizer import TaskResult
 from appliance.coordinator.task_graph import Task, TaskGraph, TaskInput, substitute
+from appliance.coordinator.task_work import TaskWork
 from appliance.domain.model import Role
 from appliance.domain.trace import Outcome, TaskRecord
-from appliance.errors import ApplianceError, BudgetExhausted
-
-_SHOWN_CHARS = 120
-
-
-class Unverified(ApplianceError):
-    """No attempt at a task passed verification. Stays inside the coordinator, which plans again."""
-
-    def __init__(self, task: TaskInput, attempts: int) -> None:
-        super().__init__(f"{task.task_id}: none of {attempts} attempts passed")
-        self.task = task
 
 
 class Executor:
@@ -42,8 +29,7 @@ class Executor:
         self._graph = graph
         self._prefix = prefix
         self._reserve = reserve
-        self._strict = False
-        self._judge = Judge(run, self.needed)
+        self._work = TaskWork(run, self.needed, reserve, optional=bool(prefix))
         self._attempts: dict[str, list[Attempt]] = {task.task_id: [] for task in graph.tasks}
         self._results: dict[str, TaskResult] = {}
         self._begun: set[str] = set()
@@ -55,7 +41,7 @@ class Executor:
         is raised; a second call goes on from what is there. Raises RoleFailed when no executor gave a usable result,
         BudgetExhausted when a first attempt does not fit.
         """
-        self._strict = strict
+        self._work.strict = strict
         self._begun = set(self._results)
         try:
             async with asyncio.TaskGroup() as group:
@@ -78,7 +64,7 @@ class Executor:
         given, attempts = self._input(task), self._attempts[task.task_id]
         chosen, outcome = None, Outcome.ERROR
         try:
-            chosen = await self._accepted(given, attempts)
+            chosen = await self._work.accepted(given, attempts)
             outcome = Outcome.OK
         except asyncio.CancelledError:
             outcome = Outcome.CANCELLED
@@ -92,49 +78,6 @@ class Executor:
         inputs = {need: self._results[need].result for need in task.needs}
         instruction = substitute(task.instruction, inputs)
         return TaskInput(self._prefix + task.task_id, task.skill, instruction, self._run.question, inputs)
-
-    async def _accepted(self, task: TaskInput, attempts: list[Attempt]) -> Attempt:
-        """Try until an attempt is accepted, or until tries, budget or engines are used up; then the best one."""
-        for number in range(len(attempts) + 1, self._run.options.verification.repair_attempts + 2):
-            try:
-                attempt = await self._attempt(task, number)
-            except (RoleFailed, BudgetExhausted):
-                if best(attempts) is None:
-                    raise
-                break
-            attempts.append(attempt)
-            self._run.progress(_line(task, attempt))
-            if attempt.accepted:
-                return attempt
-        if self._strict:
-            raise Unverified(task, len(attempts))
-        return self._least_bad(task, attempts)
-
-    def _least_bad(self, task: TaskInput, attempts: list[Attempt]) -> Attempt:
-        chosen = best(attempts)
-        if chosen is None:
-            raise RoleFailed(Role.EXECUTOR, f"{task.task_id}: {len(attempts)} attempts gave no usable result")
-        self._run.recorder.fallback(
-            Role.VERIFIER,
-            f"{task.task_id}: none of {len(attempts)} attempts passed",
-            f"attempt {chosen.number} is taken, the likeliest ({chosen.probability:.2f})",
-        )
-        return chosen
-
-    async def _attempt(self, task: TaskInput, number: int) -> Attempt:
-        options = self._run.options
-        limits = options.sampling_of(Role.EXECUTOR)
-        temperature = limits.temperature if number == 1 else options.verification.repair_temperature
-        seed = seed_of(self._run.seed_base, task.task_id, number)
-        optional = number > 1 or bool(self._prefix)
-        made = await self._run.complete(
-            CallPurpose(Role.EXECUTOR, task.task_id, number, self.needed() if optional else self._reserve(), optional),
-            options.roles.executors[task.skill],
-            lambda prompts: executor_ask(prompts, task, limits, temperature, seed),
-        )
-        result = self._run.prompt_sets[made.model_id].answer_of(made.text)
-        judgement = await self._judge.judge(task, number, result, made.finish_reason)
-        return Attempt(number, result, judgement, usable=not unusable(result, made.finish_reason))
 
     def _record(
         self, task: Task, given: TaskInput, attempts: list[Attempt], chosen: Attempt | None, outcome: Outcome
@@ -160,18 +103,6 @@ class Executor:
         if not options.roles.synthesizer or reserve is not NOTHING:
             return need
         return Need(need.calls + 1, need.tokens + options.sampling_of(Role.SYNTHESIZER).max_tokens)
-
-
-def _line(task: TaskInput, attempt: Attempt) -> str:
-    mark = ""
-    if attempt.judgement is not None:
-        mark = f" {'✓' if attempt.accepted else '✗'} {attempt.probability:.2f}"
-    return f"{task.task_id} {task.skill} {_short(task.instruction)} → {_short(attempt.result)}{mark}"
-
-
-def _short(text: str) -> str:
-    line = " ".join(text.split())
-    return line if len(line) <= _SHOWN_CHARS else f"{line[: _SHOWN_CHARS - 1]}…"
 
 
 def _first(failures: BaseExceptionGroup[BaseException]) -> BaseException:

@@ -5,12 +5,12 @@ from __future__ import annotations
 from appliance.coordinator.ask import Ask
 from appliance.coordinator.budget import NOTHING, Need
 from appliance.coordinator.calls import CallPurpose, Completion
-from appliance.coordinator.executor import Unverified
 from appliance.coordinator.planner import PLAN_ATTEMPTS, BadPlan, PlanningTask, planner_ask, read_plan
 from appliance.coordinator.prompt_set import PromptSet
 from appliance.coordinator.run import RoleFailed, Run
 from appliance.coordinator.sampling import seed_of
 from appliance.coordinator.task_graph import TaskGraph
+from appliance.coordinator.task_work import Unverified
 from appliance.domain.model import Role
 
 _TASK_ID = "plan"

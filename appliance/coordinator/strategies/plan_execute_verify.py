@@ -5,12 +5,13 @@ from __future__ import annotations
 from dataclasses import replace
 
 from appliance.coordinator.calls import CallPurpose
-from appliance.coordinator.executor import Executor, Unverified
+from appliance.coordinator.executor import Executor
 from appliance.coordinator.planning import Planning
 from appliance.coordinator.run import RoleFailed, Run
 from appliance.coordinator.sampling import seed_of
 from appliance.coordinator.strategies.streaming import stream_answer
 from appliance.coordinator.synthesizer import TaskResult, synthesizer_ask
+from appliance.coordinator.task_work import Unverified
 from appliance.domain.model import Role
 from appliance.domain.request import ContentDelta
 from appliance.errors import BudgetExhausted

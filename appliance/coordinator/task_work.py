@@ -1,0 +1,99 @@
+"""Carries out one task: attempts, each result judged and, where it fails, tried again."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from appliance.coordinator.attempts import Attempt, best, executor_ask, unusable
+from appliance.coordinator.budget import Need
+from appliance.coordinator.calls import CallPurpose
+from appliance.coordinator.judge import Judge
+from appliance.coordinator.run import RoleFailed, Run
+from appliance.coordinator.sampling import seed_of
+from appliance.coordinator.task_graph import TaskInput
+from appliance.domain.model import Role
+from appliance.errors import ApplianceError, BudgetExhausted
+
+_SHOWN_CHARS = 120
+
+
+class Unverified(ApplianceError):
+    """No attempt at a task passed verification. Stays inside the coordinator, which plans again."""
+
+    def __init__(self, task: TaskInput, attempts: int) -> None:
+        super().__init__(f"{task.task_id}: none of {attempts} attempts passed")
+        self.task = task
+
+
+class TaskWork:
+    """Works on the tasks of one graph.
+
+    `needed` must stay in the budget after a call that the answer can do without, `reserve` after a first attempt.
+    `optional`: the whole graph stands in for another one. `strict`: a task without an attempt that passes raises
+    Unverified.
+    """
+
+    def __init__(
+        self, run: Run, needed: Callable[[], Need], reserve: Callable[[], Need], *, optional: bool = False
+    ) -> None:
+        self._run = run
+        self._needed = needed
+        self._reserve = reserve
+        self._optional = optional
+        self._judge = Judge(run, needed)
+        self.strict = False
+
+    async def accepted(self, task: TaskInput, attempts: list[Attempt]) -> Attempt:
+        """Try until an attempt is accepted, or until tries, budget or engines are used up; then the best one."""
+        for number in range(len(attempts) + 1, self._run.options.verification.repair_attempts + 2):
+            try:
+                attempt = await self._attempt(task, number)
+            except (RoleFailed, BudgetExhausted):
+                if best(attempts) is None:
+                    raise
+                break
+            attempts.append(attempt)
+            self._run.progress(_line(task, attempt))
+            if attempt.accepted:
+                return attempt
+        if self.strict:
+            raise Unverified(task, len(attempts))
+        return self._least_bad(task, attempts)
+
+    def _least_bad(self, task: TaskInput, attempts: list[Attempt]) -> Attempt:
+        chosen = best(attempts)
+        if chosen is None:
+            raise RoleFailed(Role.EXECUTOR, f"{task.task_id}: {len(attempts)} attempts gave no usable result")
+        self._run.recorder.fallback(
+            Role.VERIFIER,
+            f"{task.task_id}: none of {len(attempts)} attempts passed",
+            f"attempt {chosen.number} is taken, the likeliest ({chosen.probability:.2f})",
+        )
+        return chosen
+
+    async def _attempt(self, task: TaskInput, number: int) -> Attempt:
+        options = self._run.options
+        limits = options.sampling_of(Role.EXECUTOR)
+        temperature = limits.temperature if number == 1 else options.verification.repair_temperature
+        seed = seed_of(self._run.seed_base, task.task_id, number)
+        optional = number > 1 or self._optional
+        made = await self._run.complete(
+            CallPurpose(Role.EXECUTOR, task.task_id, number, self._needed() if optional else self._reserve(), optional),
+            options.roles.executors[task.skill],
+            lambda prompts: executor_ask(prompts, task, limits, temperature, seed),
+        )
+        result = self._run.prompt_sets[made.model_id].answer_of(made.text)
+        judgement = await self._judge.judge(task, number, result, made.finish_reason)
+        return Attempt(number, result, judgement, usable=not unusable(result, made.finish_reason))
+
+
+def _line(task: TaskInput, attempt: Attempt) -> str:
+    mark = ""
+    if attempt.judgement is not None:
+        mark = f" {'✓' if attempt.accepted else '✗'} {attempt.probability:.2f}"
+    return f"{task.task_id} {task.skill} {_short(task.instruction)} → {_short(attempt.result)}{mark}"
+
+
+def _short(text: str) -> str:
+    line = " ".join(text.split())
+    return line if len(line) <= _SHOWN_CHARS else f"{line[: _SHOWN_CHARS - 1]}…"
