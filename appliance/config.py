@@ -40,6 +40,8 @@ class ServerSettings(_Section):
     """File with one key per line, below `data_dir` unless absolute. Made with one random key when it is not there."""
     max_body_bytes: int = Field(2_000_000, ge=1_000)
     """Larger request bodies are refused."""
+    keep_alive_s: float = Field(10, gt=0)
+    """A stream that has nothing to say for so long sends a comment, so that proxies keep it open."""
 
     @model_validator(mode="after")
     def _open_only_on_loopback(self) -> Self:

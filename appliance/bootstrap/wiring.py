@@ -77,6 +77,7 @@ def build(settings: Settings, *, make_launcher: LauncherMaker | None = None) -> 
                 role_models=settings.role_models(),
                 models=_listings(settings, models),
                 max_body_bytes=settings.server.max_body_bytes,
+                keep_alive_s=settings.server.keep_alive_s,
             ),
             version=version("appliance"),
         )

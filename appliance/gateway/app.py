@@ -44,6 +44,7 @@ class GatewayParts:
     role_models: RoleModels
     models: Sequence[ModelListing]
     max_body_bytes: int
+    keep_alive_s: float
 
 
 def build(parts: GatewayParts, *, version: str) -> FastAPI:
@@ -57,7 +58,7 @@ def build(parts: GatewayParts, *, version: str) -> FastAPI:
         middleware=_middleware(parts),
         exception_handlers={HTTPException: http_error, RequestValidationError: http_error},
     )
-    app.include_router(chat.router(parts.answerer))
+    app.include_router(chat.router(parts.answerer, parts.keep_alive_s))
     app.include_router(models.router(parts.models, parts.fleet, created_unix_s=int(time.time())))
     app.include_router(traces.router(parts.traces))
     app.include_router(operations.router(parts.fleet, parts.role_models, parts.metrics))

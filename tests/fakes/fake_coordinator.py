@@ -18,7 +18,14 @@ class Hang:
     """The coordinator waits here until it is cancelled."""
 
 
-Step = AnswerEvent | Exception | Hang
+@dataclass(frozen=True, slots=True)
+class Until:
+    """The coordinator waits here until `told` is set."""
+
+    told: asyncio.Event
+
+
+Step = AnswerEvent | Exception | Hang | Until
 
 
 def finished(trace_id: str, *, reason: str = "stop", strategy: str = "direct") -> Finished:
@@ -60,6 +67,8 @@ class FakeCoordinator:
                 if isinstance(step, Hang):
                     self.hanging.set()
                     await asyncio.Event().wait()
+                elif isinstance(step, Until):
+                    await step.told.wait()
                 else:
                     yield step
             if not any(isinstance(step, Finished) for step in self.steps):

@@ -13,6 +13,7 @@ from typing import Any
 
 import uvicorn
 from fastapi import FastAPI
+from starlette.types import ASGIApp
 
 from appliance.domain.engine import EngineState, EngineStatus
 from appliance.domain.fleet import Fleet
@@ -50,6 +51,7 @@ class House:
     traces: FakeTraces = field(default_factory=FakeTraces)
     fleet: Fleet = field(default_factory=Fleet)
     max_body_bytes: int = 100_000
+    keep_alive_s: float = 10.0
     app: FastAPI = field(init=False)
     metrics: Metrics = field(init=False)
 
@@ -67,17 +69,18 @@ class House:
             role_models=ROLE_MODELS,
             models=listings,
             max_body_bytes=self.max_body_bytes,
+            keep_alive_s=self.keep_alive_s,
         )
         self.app = build(parts, version="0")
 
 
-def house(*steps: Step, max_body_bytes: int = 100_000) -> House:
+def house(*steps: Step, max_body_bytes: int = 100_000, keep_alive_s: float = 10.0) -> House:
     """A gateway whose coordinator plays `steps`."""
-    return House(FakeCoordinator(steps), max_body_bytes=max_body_bytes)
+    return House(FakeCoordinator(steps), max_body_bytes=max_body_bytes, keep_alive_s=keep_alive_s)
 
 
 @contextmanager
-def served(app: FastAPI) -> Iterator[str]:
+def served(app: ASGIApp) -> Iterator[str]:
     """The application behind a real uvicorn on a free port; yields its URL."""
     listener = socket.create_server(("127.0.0.1", 0))
     config = uvicorn.Config(app, log_config=None, ws="none", lifespan="off", timeout_graceful_shutdown=1)

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import openai
 import pytest
+from starlette.types import Message, Receive, Scope, Send
 
 from appliance.domain.request import ContentDelta, ReasoningDelta
 from appliance.errors import EngineRejected, InvalidRequest
-from tests.fakes.fake_coordinator import Step
+from appliance.gateway.sse import KEEP_ALIVE
+from tests.fakes.fake_coordinator import Step, Until
 from tests.gateway.door import KEY, House, house, served
 
 ANSWER: tuple[Step, ...] = (ReasoningDelta("thinking"), ContentDelta("The answer "), ContentDelta("is 42."))
@@ -120,6 +124,28 @@ def test_error_after_the_first_byte_is_an_event_of_the_stream() -> None:
         )
         with pytest.raises(openai.APIError, match="the engine failed"):
             list(stream)
+
+
+def test_comments_of_a_silent_stream_are_skipped_by_the_client() -> None:
+    told = asyncio.Event()
+    target = house(ReasoningDelta("thinking"), Until(told), ContentDelta("42"), keep_alive_s=0.02)
+
+    async def watched(scope: Scope, receive: Receive, send: Send) -> None:
+        """The application; the coordinator goes on as soon as a comment was sent."""
+
+        async def watching(message: Message) -> None:
+            await send(message)
+            if message.get("body") == KEEP_ALIVE:
+                told.set()
+
+        await target.app(scope, receive, watching)
+
+    with served(watched) as url, client(url) as caller:
+        stream = caller.chat.completions.create(
+            model="auto", messages=[{"role": "user", "content": "hello"}], stream=True
+        )
+        assert "".join(chunk.choices[0].delta.content or "" for chunk in stream) == "42"
+    assert told.is_set()
 
 
 def test_models_are_listed_and_found() -> None:

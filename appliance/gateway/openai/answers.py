@@ -10,7 +10,7 @@ from typing import Protocol
 
 import orjson
 from starlette.responses import Response
-from starlette.types import Message, Receive, Scope, Send
+from starlette.types import Receive, Scope, Send
 
 from appliance.domain.request import AnswerEvent, ChatRequest, ContentDelta, Finished, ReasoningDelta
 from appliance.domain.tenant import Tenant
@@ -21,6 +21,7 @@ from appliance.gateway.exchange import Exchange
 from appliance.gateway.middleware.door import report
 from appliance.gateway.openai.chunks import DONE, ChunkWriter
 from appliance.gateway.openai.completion import CompletionFold
+from appliance.gateway.sse import EventStream
 
 Events = AsyncGenerator[AnswerEvent, None]
 
@@ -84,34 +85,35 @@ class WholeAnswer(_Answer):
         body = orjson.dumps(document)
         headers = [(b"content-type", b"application/json"), (b"content-length", str(len(body)).encode())]
         await send({"type": "http.response.start", "status": 200, "headers": headers})
-        await send(_body(body, more=False))
+        await send({"type": "http.response.body", "body": body})
 
 
 class StreamedAnswer(_Answer):
-    """Server-sent events. An error before the first event still has its own status; later it is an event."""
+    """Server-sent events. An error before the stream began still has its own status; later it is an event."""
 
-    def __init__(self, events: Events, labels: Labels, *, include_usage: bool) -> None:
+    def __init__(self, events: Events, labels: Labels, *, include_usage: bool, keep_alive_s: float) -> None:
         super().__init__(events, labels)
         self._include_usage = include_usage
+        self._keep_alive_s = keep_alive_s
         self._writer = ChunkWriter(
             completion_id=labels.completion_id, created_unix_s=labels.created_unix_s, model=labels.model
         )
 
     async def _answer(self, exchange: Exchange, send: Send) -> None:
-        async with aclosing(self._events) as events:
-            first = await anext(events)
-            headers = [(b"content-type", b"text/event-stream; charset=utf-8"), (b"cache-control", b"no-store")]
-            await send({"type": "http.response.start", "status": 200, "headers": headers})
-            self._note(exchange, first)
-            await send(_body(self._writer.role() + b"".join(self._bytes(first))))
+        async with (
+            aclosing(self._events) as events,
+            EventStream(send, self._writer.role(), self._keep_alive_s) as stream,
+        ):
             try:
                 async for event in events:
                     self._note(exchange, event)
-                    await send(_body(b"".join(self._bytes(event))))
+                    await stream.say(b"".join(self._bytes(event)))
             except Exception as error:  # the door, after the first byte
+                if not stream.begun:
+                    raise
                 report(error, exchange)
-                await send(_body(self._writer.error(translate(error))))
-            await send(_body(DONE, more=False))
+                await stream.say(self._writer.error(translate(error)))
+            await stream.say(DONE, last=True)
 
     def _bytes(self, event: AnswerEvent) -> Iterable[bytes]:
         match event:
@@ -123,7 +125,3 @@ class StreamedAnswer(_Answer):
                 yield self._writer.finish(event)
                 if self._include_usage:
                     yield self._writer.usage(event)
-
-
-def _body(content: bytes, *, more: bool = True) -> Message:
-    return {"type": "http.response.body", "body": content, "more_body": more}

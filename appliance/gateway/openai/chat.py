@@ -12,8 +12,8 @@ from appliance.gateway.openai.answers import Answerer, Labels, StreamedAnswer, W
 from appliance.gateway.openai.schema import ChatCompletionBody, parse
 
 
-def router(answerer: Answerer) -> APIRouter:
-    """The chat route around one coordinator."""
+def router(answerer: Answerer, keep_alive_s: float) -> APIRouter:
+    """The chat route around one coordinator. A stream that is silent for `keep_alive_s` gets a comment."""
     routes = APIRouter(tags=["chat"])
 
     @routes.post("/v1/chat/completions", response_class=Response, openapi_extra=_documented())
@@ -28,7 +28,7 @@ def router(answerer: Answerer) -> APIRouter:
             body.to_domain(), request_id=exchange.request_id, trace_id=exchange.trace_id, tenant=exchange.tenant
         )
         if body.stream:
-            return StreamedAnswer(events, labels, include_usage=body.include_usage)
+            return StreamedAnswer(events, labels, include_usage=body.include_usage, keep_alive_s=keep_alive_s)
         return WholeAnswer(events, labels)
 
     return routes
