@@ -122,6 +122,7 @@ def _call_line(call: CallRecord) -> Text:
     )
     if call.queue_s >= 0.01:
         line.append(f" (+{1000 * call.queue_s:.0f} ms in line)", "dim")
+    line.append(f"  {call.gpu_s:.3f} GPU s", "dim")
     if call.outcome is not Outcome.OK:
         line.append("  ")
         line.append_text(_outcome(call.outcome))
@@ -132,12 +133,13 @@ def _call_line(call: CallRecord) -> Text:
 
 def _add_totals(tree: Tree, trace: Trace) -> None:
     engine_s = sum(call.engine_s for call in trace.calls)
+    gpu_s = sum(call.gpu_s for call in trace.calls)
     usage, budget = trace.usage, trace.budget
     total = tree.add(
         Text.assemble(
             ("total ", "bold"),
             f"{len(trace.calls)} calls · {usage.total_tokens} tokens ({_in_and_out(usage)}) · "
-            f"{trace.duration_s:.2f} s · {engine_s:.2f} engine seconds",
+            f"{trace.duration_s:.2f} s · {engine_s:.2f} engine seconds · {gpu_s:.3f} GPU seconds",
         )
     )
     by_role = ", ".join(f"{role.value} {_sum(calls).total_tokens}" for role, calls in _by_role(trace.calls))

@@ -180,6 +180,7 @@ class Caller:
     def _settle(self, running: _Running) -> None:
         now_s, sent, purpose = self._clock(), running.sent, running.purpose
         usage, estimated = running.spent()
+        gpu_s = sent.receipt.gpu_s(now_s) if sent else 0.0
         self._budget.settle(running.reservation, usage.total_tokens, sent=sent is not None)
         self._recorder.call(
             CallRecord(
@@ -199,5 +200,6 @@ class Caller:
                 prompt=running.ask.prompt_text,
                 answer="".join(running.text),
                 usage_estimated=estimated,
+                gpu_s=gpu_s,
             )
         )

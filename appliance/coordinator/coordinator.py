@@ -205,6 +205,9 @@ def _finished(run: Run, strategy: str, finish_reason: str) -> Finished:
         calls=run.budget.used_calls,
         usage_by_role=recorder.usage_by_role(),
         usage_by_model=recorder.usage_by_model(),
+        gpu_s=recorder.gpu_s,
+        gpu_s_by_role=recorder.gpu_s_by_role(),
+        gpu_s_by_model=recorder.gpu_s_by_model(),
     )
 
 

@@ -80,6 +80,25 @@ class Recorder:
         """Tokens of all calls, failed ones included."""
         return sum((call.usage for call in self._calls), Usage())
 
+    @property
+    def gpu_s(self) -> float:
+        """Device-seconds of all calls."""
+        return sum(call.gpu_s for call in self._calls)
+
+    def gpu_s_by_role(self) -> Mapping[str, float]:
+        """Role → device-seconds."""
+        return self._gpu_s_by(lambda call: call.role.value)
+
+    def gpu_s_by_model(self) -> Mapping[str, float]:
+        """Model id → device-seconds."""
+        return self._gpu_s_by(lambda call: call.model_id)
+
+    def _gpu_s_by(self, key: Callable[[CallRecord], str]) -> Mapping[str, float]:
+        totals: dict[str, float] = {}
+        for call in self._calls:
+            totals[key(call)] = totals.get(key(call), 0.0) + call.gpu_s
+        return totals
+
     def usage_by_role(self) -> Mapping[str, Usage]:
         """Role → tokens."""
         return self._usage_by(lambda call: call.role.value)

@@ -11,11 +11,12 @@ import contextlib
 import time
 from collections import Counter, deque
 from collections.abc import AsyncGenerator, Callable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Protocol
 
 from appliance.dispatch.admission import AdmissionLimits, Admit, Reject, decide
 from appliance.dispatch.endpoint_picker import Asleep, NoEngine, Picked, pick
+from appliance.dispatch.gpu_meter import GpuMeter, Receipt
 from appliance.domain.engine import EngineStatus
 from appliance.domain.fleet import DemandEvent, Fleet
 from appliance.domain.request import CallChunk, CallContext, EngineCall
@@ -40,11 +41,15 @@ class ChatClient(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Sent:
-    """A call went to an engine. `queue_s` is the time it waited for that; `attempt` counts from 1."""
+    """A call went to an engine. `queue_s` is the time it waited for that; `attempt` counts from 1.
+
+    `receipt` tells what the call is charged, now and when it has ended, attempts before this one included.
+    """
 
     engine_id: str
     queue_s: float
     attempt: int
+    receipt: Receipt = field(compare=False, repr=False)
 
 
 def _nobody(_sent: Sent) -> None:
@@ -69,6 +74,7 @@ class Dispatcher:
         self._clock = clock
         self._limits = limits or AdmissionLimits()
         self._in_flight: Counter[str] = Counter()
+        self._meter = GpuMeter()
         self._lines: dict[str, deque[asyncio.Event]] = {}
 
     @property
@@ -88,14 +94,14 @@ class Dispatcher:
 
         Raises EngineUnavailable, EngineRejected, ContextTooLong and Overloaded. Closing it aborts the call.
         """
-        asked_s = self._clock()
+        asked_s, receipt = self._clock(), self._meter.receipt()
         failed: set[str] = set()
         for attempt in (1, 2):
             engine = await self._admitted(call, ctx, failed)
-            on_sent(Sent(engine.engine_id, self._clock() - asked_s, attempt))
+            on_sent(Sent(engine.engine_id, self._clock() - asked_s, attempt, receipt))
             begun = False
             try:
-                async with contextlib.aclosing(self._sent(engine, call, ctx)) as chunks:
+                async with contextlib.aclosing(self._sent(engine, call, ctx, receipt)) as chunks:
                     async for chunk in chunks:
                         begun = True
                         yield chunk
@@ -182,15 +188,19 @@ class Dispatcher:
             waiting = len(self._lines.get(model_id, ()))
             self._fleet.demand.append(DemandEvent(model_id, waiting, self._clock(), in_flight))
 
-    async def _sent(self, engine: EngineStatus, call: EngineCall, ctx: CallContext) -> AsyncGenerator[CallChunk, None]:
+    async def _sent(
+        self, engine: EngineStatus, call: EngineCall, ctx: CallContext, receipt: Receipt
+    ) -> AsyncGenerator[CallChunk, None]:
         """Stream from this engine. No await stands between its choice and this count, so no other call sees the gap."""
         self._in_flight[engine.engine_id] += 1
+        receipt.begin(engine.engine_id, engine.devices, self._clock())
         self._tell(engine.model_id)
         try:
             async with contextlib.aclosing(self._client.stream_chat(engine, call, ctx)) as chunks:
                 async for chunk in chunks:
                     yield replace(chunk, engine_id=engine.engine_id)
         finally:
+            receipt.end(self._clock())
             self._in_flight[engine.engine_id] -= 1
             if not self._in_flight[engine.engine_id]:
                 del self._in_flight[engine.engine_id]

@@ -60,7 +60,10 @@ class EngineState(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class EngineStatus:
-    """An engine as the supervisor last saw it. `base_url` has no trailing slash and no `/v1`."""
+    """An engine as the supervisor last saw it. `base_url` has no trailing slash and no `/v1`.
+
+    `devices` are the GPUs that it holds; an engine on the CPU counts as one.
+    """
 
     engine_id: str
     model_id: str
@@ -72,6 +75,7 @@ class EngineStatus:
     pid: int | None = None
     detail: str = ""
     turn_group: str = ""
+    devices: int = 1
 
     @property
     def awaits_turn(self) -> bool:

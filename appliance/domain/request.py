@@ -125,7 +125,10 @@ class ContentDelta:
 
 @dataclass(frozen=True, slots=True)
 class Finished:
-    """The last event: why it ended, the true usage summed over all calls, and calls per role and model."""
+    """The last event: why it ended, the true usage summed over all calls, and usage per role and model.
+
+    `gpu_s` are device-seconds, in all and per role and model.
+    """
 
     finish_reason: str
     usage: Usage
@@ -134,6 +137,9 @@ class Finished:
     calls: int
     usage_by_role: Mapping[str, Usage] = field(default_factory=dict)
     usage_by_model: Mapping[str, Usage] = field(default_factory=dict)
+    gpu_s: float = 0.0
+    gpu_s_by_role: Mapping[str, float] = field(default_factory=dict)
+    gpu_s_by_model: Mapping[str, float] = field(default_factory=dict)
 
 
 AnswerEvent = ReasoningDelta | ContentDelta | Finished

@@ -40,7 +40,8 @@ class CallRecord:
 
     `queue_s` is the time until the call was sent to an engine, `engine_s` the time the engine worked on it,
     `first_token_s` the part of that until its first token. `usage_estimated`: the engine did not get to tell its
-    usage, so the prompt was estimated and the tokens that came were counted. `prompt` and `answer` are kept only where
+    usage, so the prompt was estimated and the tokens that came were counted. `gpu_s` are the device-seconds that the
+    call was charged, which it shares with the calls beside it on the engine. `prompt` and `answer` are kept only where
     the policy says so.
     """
 
@@ -60,6 +61,7 @@ class CallRecord:
     prompt: str | None = None
     answer: str | None = None
     usage_estimated: bool = False
+    gpu_s: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,7 +102,7 @@ class Fallback:
 
 @dataclass(frozen=True, slots=True)
 class BudgetRecord:
-    """Limits of the request and what was used of them."""
+    """Limits of the request and what was used of them. None: GPU-seconds are not limited."""
 
     limit_calls: int
     limit_tokens: int
@@ -109,6 +111,8 @@ class BudgetRecord:
     used_tokens: int
     used_wall_s: float
     stopped_by: str | None = None
+    limit_gpu_s: float | None = None
+    used_gpu_s: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-from appliance.domain.engine import EngineSpec, EngineState, EngineStatus
+from appliance.domain.engine import Device, EngineSpec, EngineState, EngineStatus
 from appliance.engines import guardian
 from appliance.engines.client import EngineClient
 from appliance.engines.command import EngineCommand, engine_command
@@ -96,6 +96,7 @@ def status_of(spec: EngineSpec, api_key: str, state: EngineState = EngineState.R
         max_model_len=spec.max_model_len,
         max_num_seqs=spec.max_num_seqs,
         turn_group=spec.turn_group,
+        devices=spec.tensor_parallel_size if spec.device is Device.CUDA else 1,
     )
 
 

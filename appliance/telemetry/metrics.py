@@ -78,6 +78,10 @@ class Metrics:
         self._tokens = Counter(
             "appliance_tokens", "Tokens by role, model and kind", ["role", "model", "kind"], registry=registry
         )
+        self._gpu_s = Counter(
+            "appliance_gpu_seconds", "Device-seconds charged to calls, by role and model", ["role", "model"],
+            registry=registry,
+        )  # fmt: skip
         self._queue = Histogram(
             "appliance_call_queue_seconds", "Time until a call was sent to an engine", ["role"],
             buckets=_SECONDS, registry=registry,
@@ -120,6 +124,7 @@ class Metrics:
             self._tokens.labels(role, model, "prompt").inc(call.usage.prompt_tokens)
             self._tokens.labels(role, model, "completion").inc(call.usage.completion_tokens)
             self._tokens.labels(role, model, "cached").inc(call.usage.cached_tokens)
+            self._gpu_s.labels(role, model).inc(call.gpu_s)
             self._queue.labels(role).observe(call.queue_s)
             self._engine_time.labels(role, model).observe(call.engine_s)
         self._fan_out.labels(trace.decision.strategy).observe(len(trace.calls))

@@ -24,7 +24,7 @@ def shown(trace: Trace) -> str:
     [
         "auto → plan_execute_verify  ok  0.93 s",
         "because 4 cues, at least 3 wanted",
-        "planner starter-planner  40+10 tokens  120 ms (+20 ms in line)",
+        "planner starter-planner  40+10 tokens  120 ms (+20 ms in line)  0.060 GPU s",
         "plan: s1(), s2(s1)",
         "s1 math  12*7 → 84  ok",
         "✓ 0.98 (≥ 0.50, last_token)",
@@ -33,7 +33,7 @@ def shown(trace: Trace) -> str:
         "executor starter-text #2",
         "generalist starter-generalist",
         "fallback synthesizer: no engine is ready → took the last result",
-        "total 8 calls · 400 tokens (320 in, 80 out) · 0.93 s · 0.96 engine seconds",
+        "total 8 calls · 400 tokens (320 in, 80 out) · 0.93 s · 0.96 engine seconds · 0.480 GPU seconds",
         "planner 50, executor 150, verifier 150, generalist 50",
         "budget: 8/48 calls, 400/12000 tokens, 0.9/60 s",
     ],

@@ -319,3 +319,22 @@ def test_roles_are_checked_at_start() -> None:
             house(options=replace(OPTIONS, roles=Roles(generalist=("generalist",), synthesizer=("math",))))
 
     run(main())
+
+
+def test_the_receipts_of_roles_and_models_add_up_to_the_gpu_seconds_of_the_calls() -> None:
+    def script(call: EngineCall, ctx: CallContext) -> Reply | str:
+        said = sound(call, ctx)
+        return replace(Reply(said) if isinstance(said, str) else said, delay_s=0.5)
+
+    async def main() -> None:
+        built = house(script)
+        end = finished(await events_of(built, asks(show_progress=False)))
+        calls = built.trace.calls
+        assert all(call.gpu_s == pytest.approx(call.engine_s) for call in calls)  # nobody else was on these engines
+        assert end.gpu_s == pytest.approx(sum(call.gpu_s for call in calls))
+        assert sum(end.gpu_s_by_role.values()) == pytest.approx(end.gpu_s)
+        assert sum(end.gpu_s_by_model.values()) == pytest.approx(end.gpu_s)
+        assert set(end.gpu_s_by_role) == set(end.usage_by_role)
+        assert end.gpu_s > 0
+
+    run(main())

@@ -46,7 +46,7 @@ def test_chunks_name_their_engine_and_nothing_stays_in_flight() -> None:
             assert dispatcher.in_flight == {"m-0": 1}
             chunks.append(chunk)
         assert {chunk.engine_id for chunk in chunks} == {"m-0"}
-        assert sent == [Sent("m-0", 0.0, 1)]
+        assert [(s.engine_id, s.queue_s, s.attempt) for s in sent] == [("m-0", 0.0, 1)]
         assert (dispatcher.in_flight, dispatcher.waiting) == ({}, {})
 
     run(main())

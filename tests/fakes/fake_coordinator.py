@@ -39,6 +39,9 @@ def finished(trace_id: str, *, reason: str = "stop", strategy: str = "direct") -
         calls=2,
         usage_by_role={"generalist": usage},
         usage_by_model={"starter-generalist": usage},
+        gpu_s=0.25,
+        gpu_s_by_role={"generalist": 0.25},
+        gpu_s_by_model={"starter-generalist": 0.25},
     )
 
 

@@ -34,6 +34,7 @@ def call_record(
         first_token_s=0.03,
         usage=Usage(prompt_tokens=40, completion_tokens=10),
         outcome=Outcome.OK,
+        gpu_s=0.06,
     )
 
 

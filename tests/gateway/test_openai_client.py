@@ -36,6 +36,8 @@ def test_whole_answer_with_usage_and_fan_out() -> None:
     assert answer.model_extra is not None
     assert answer.model_extra["appliance"]["calls"] == 2
     assert answer.model_extra["appliance"]["usage_by_role"]["generalist"]["completion_tokens"] == 5
+    assert answer.model_extra["appliance"]["usage_by_role"]["generalist"]["gpu_s"] == 0.25
+    assert answer.model_extra["appliance"]["gpu_s"] == 0.25
 
 
 def test_streamed_answer_says_role_then_reasoning_then_content_then_why_it_ended() -> None:

@@ -29,6 +29,7 @@ def test_trace_adds_calls_tokens_verdicts_and_fallbacks() -> None:
     assert value(counted, "appliance_engine_calls_total", **text, outcome="ok") == 2
     assert value(counted, "appliance_tokens_total", **text, kind="prompt") == 80
     assert value(counted, "appliance_tokens_total", **text, kind="completion") == 20
+    assert value(counted, "appliance_gpu_seconds_total", **text) == 0.12
     assert value(counted, "appliance_verdicts_total", verdict="pass") == 2
     assert value(counted, "appliance_verdicts_total", verdict="fail") == 1
     assert value(counted, "appliance_fallbacks_total", role="synthesizer") == 1

@@ -80,6 +80,12 @@ def fan_out(event: Finished) -> dict[str, Any]:
         "trace_id": event.trace_id,
         "strategy": event.strategy,
         "calls": event.calls,
-        "usage_by_role": {role: usage(spent) for role, spent in event.usage_by_role.items()},
-        "usage_by_model": {model: usage(spent) for model, spent in event.usage_by_model.items()},
+        "gpu_s": round(event.gpu_s, 6),
+        "usage_by_role": _receipts(event.usage_by_role, event.gpu_s_by_role),
+        "usage_by_model": _receipts(event.usage_by_model, event.gpu_s_by_model),
     }
+
+
+def _receipts(spent: Mapping[str, Usage], gpu_s: Mapping[str, float]) -> dict[str, Any]:
+    """Usage of each, and the device-seconds that it was charged."""
+    return {name: {**usage(used), "gpu_s": round(gpu_s.get(name, 0.0), 6)} for name, used in spent.items()}
