@@ -6,6 +6,7 @@ import os
 import secrets
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack, closing
+from dataclasses import replace
 from functools import partial
 from importlib.metadata import version
 from pathlib import Path
@@ -106,8 +107,9 @@ def _coordinator(
     settings: Settings, models: Mapping[str, Model], dispatcher: Dispatcher, traces: CountedTraces
 ) -> Coordinator:
     sets = load_prompt_sets(model.prompt_set for model in models.values())
+    families = {model_id: model.family for model_id, model in models.items()}
     return Coordinator(
-        coordinator_options(settings),
+        replace(coordinator_options(settings), families=families),
         {model_id: sets[model.prompt_set] for model_id, model in models.items()},
         dispatcher,
         traces,

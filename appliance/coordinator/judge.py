@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import replace
+from collections.abc import Callable, Hashable
+from dataclasses import dataclass, replace
 
 from appliance.coordinator.attempts import unusable
 from appliance.coordinator.budget import Need
 from appliance.coordinator.calls import CallPurpose
+from appliance.coordinator.jury import jury
 from appliance.coordinator.run import RoleFailed, Run
 from appliance.coordinator.sampling import seed_of
 from appliance.coordinator.task_graph import TaskInput
@@ -17,46 +18,72 @@ from appliance.domain.trace import Verdict, VerdictRecord
 from appliance.errors import BudgetExhausted
 
 
+@dataclass(frozen=True, slots=True)
+class _Judged:
+    """A judgement and who gave it: no model for one that needed none, whose threshold says nothing then."""
+
+    judgement: Judgement
+    model_id: str = ""
+    threshold: float = 1.0
+    calibrated: bool = False
+    self_judged: bool = False
+
+
 class Judge:
     """Judges the results of one request. `keep` says what a verification must leave in the budget."""
 
     def __init__(self, run: Run, keep: Callable[[], Need]) -> None:
         self._run = run
         self._keep = keep
-        self._known: dict[tuple[str, str], Judgement] = {}
+        self._known: dict[Hashable, _Judged] = {}
         self._verifies = run.options.verification.enabled and bool(run.options.roles.verifier)
 
-    async def judge(self, task: TaskInput, attempt: int, result: str, finish_reason: str | None) -> Judgement | None:
-        """The judgement of a result; None when nobody judges: switched off, no verifier left, no budget for it."""
+    async def judge(
+        self, task: TaskInput, attempt: int, result: str, finish_reason: str | None, *, author: str
+    ) -> Judgement | None:
+        """The judgement of a result that the model `author` wrote.
+
+        None when nobody judges: switched off, no verifier that knows the skill or answers, no budget for it.
+        """
         problem = unusable(result, finish_reason)
         if problem:
-            return self._recorded(task, attempt, Judgement(Verdict.FAIL, 0.0, problem))
-        if not self._verifies:
+            return self._recorded(task, attempt, _Judged(Judgement(Verdict.FAIL, 0.0, problem, problem)))
+        judges = self._jury(task, author)
+        if not self._verifies or not judges:
             return None
-        known = self._known.get((task.instruction, result))
+        known = self._known.get(_key(task, result, author))
         if known is not None:
-            return self._recorded(task, attempt, replace(known, rule=f"{known.rule}, of the same result before"))
+            judgement = replace(known.judgement, rule=f"{known.judgement.rule}, of the same result before")
+            return self._recorded(task, attempt, replace(known, judgement=judgement))
         try:
-            return await self._verdict(task, attempt, result)
+            return await self._verdict(task, attempt, result, author, judges)
         except BudgetExhausted:
             return None
         except RoleFailed as failure:
             self._give_up(failure)
             return None
 
-    async def _verdict(self, task: TaskInput, attempt: int, result: str) -> Judgement:
+    def _jury(self, task: TaskInput, author: str) -> tuple[str, ...]:
+        run = self._run
+        return jury(run.options.roles.verifier, run.prompt_sets, run.options.families, task.skill, author)
+
+    async def _verdict(
+        self, task: TaskInput, attempt: int, result: str, author: str, judges: tuple[str, ...]
+    ) -> Judgement:
         options = self._run.options
         sampling = options.sampling_of(Role.VERIFIER)
         seed = seed_of(self._run.seed_base, f"{task.task_id}/verdict", attempt)
         answer = await self._run.complete(
             CallPurpose(Role.VERIFIER, task.task_id, attempt, self._keep(), optional=True),
-            options.roles.verifier,
+            judges,
             lambda prompts: verifier_ask(prompts, task, result, sampling, seed),
         )
         prompts = self._run.prompt_sets[answer.model_id]
-        judgement = read_verdict(prompts, answer.text, answer.tokens, options.verification.threshold)
-        self._known[task.instruction, result] = judgement
-        return self._recorded(task, attempt, judgement, answer.model_id)
+        threshold, calibrated = options.verification.threshold_of(answer.model_id, task.skill)
+        judgement = read_verdict(prompts, answer.text, answer.tokens, threshold)
+        judged = _Judged(judgement, answer.model_id, threshold, calibrated, answer.model_id == author)
+        self._known[_key(task, result, author)] = judged
+        return self._recorded(task, attempt, judged)
 
     def _give_up(self, failure: RoleFailed) -> None:
         """Results are worth more than verdicts: go on without a verifier, and say so once."""
@@ -65,16 +92,26 @@ class Judge:
             self._run.recorder.fallback(Role.VERIFIER, failure.reason, "results are taken unverified")
             self._run.progress("no verifier answers: results are taken unverified")
 
-    def _recorded(self, task: TaskInput, attempt: int, judgement: Judgement, model_id: str = "") -> Judgement:
+    def _recorded(self, task: TaskInput, attempt: int, judged: _Judged) -> Judgement:
+        judgement = judged.judgement
+        rule = f"{judgement.rule}, self-judged" if judged.self_judged else judgement.rule
         self._run.recorder.verdict(
             VerdictRecord(
                 task_id=task.task_id,
                 attempt=attempt,
                 verdict=judgement.verdict,
                 probability=judgement.probability,
-                threshold=self._run.options.verification.threshold,
-                rule=judgement.rule,
-                verifier_model_id=model_id,
+                threshold=judged.threshold,
+                rule=rule,
+                verifier_model_id=judged.model_id,
+                calibrated=judged.calibrated,
+                self_judged=judged.self_judged,
+                reason=judgement.reason,
             )
         )
         return judgement
+
+
+def _key(task: TaskInput, result: str, author: str) -> Hashable:
+    """All that a verdict depends on: a verifier sees the inputs beside the instruction."""
+    return task.skill, task.instruction, tuple(task.inputs.items()), result, author

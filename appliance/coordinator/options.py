@@ -72,7 +72,8 @@ class Sampling:
 class Verification:
     """A result passes at `threshold`; else up to `repair_attempts` fresh samples are drawn at `repair_temperature`.
 
-    Where none of them passes, up to `replans` other plans are tried.
+    Where none of them passes, up to `replans` other plans are tried. `thresholds` are measured ones, by verifier and
+    task class (the skill); `threshold` is for all others.
     """
 
     enabled: bool = True
@@ -80,11 +81,20 @@ class Verification:
     repair_attempts: int = 2
     repair_temperature: float = 0.8
     replans: int = 1
+    thresholds: Mapping[tuple[str, str], float] = field(default_factory=dict)
+
+    def threshold_of(self, verifier: str, skill: str) -> tuple[float, bool]:
+        """The probability from which on a result passes, and whether it was measured for this verifier and class."""
+        measured = self.thresholds.get((verifier, skill))
+        return (self.threshold, False) if measured is None else (measured, True)
 
 
 @dataclass(frozen=True, slots=True)
 class CoordinatorOptions:
-    """Everything the coordinator is told at start. `sampling` may leave roles out; they get the defaults."""
+    """Everything the coordinator is told at start. `sampling` may leave roles out; they get the defaults.
+
+    `families` says which family each model of the pool belongs to.
+    """
 
     roles: Roles
     virtual_model: str = "auto"
@@ -93,6 +103,7 @@ class CoordinatorOptions:
     passthrough_budget: BudgetLimits = PASSTHROUGH_LIMITS
     verification: Verification = field(default_factory=Verification)
     sampling: Mapping[Role, Sampling] = field(default_factory=dict)
+    families: Mapping[str, str] = field(default_factory=dict)
 
     def sampling_of(self, role: Role) -> Sampling:
         """Sampling of one role."""

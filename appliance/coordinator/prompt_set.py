@@ -50,7 +50,9 @@ class PromptSet:
 
     `messages` has the templates of each role; a role that is missing is not played by this family, but for the
     generalist, who then gets the caller's messages as they are. What stands before the last `answer_separator` of an
-    answer is working; None: there is none. `params` are extra request fields by role.
+    answer is working; None: there is none. `params` are extra request fields by role. `judges` are the skills whose
+    results its verifiers understand; None: any. `verdict_reason`: their verdict is the last line of the answer, and
+    what stands before it says why.
     """
 
     name: str
@@ -59,6 +61,8 @@ class PromptSet:
     plan_repair: PlanRepair = PlanRepair.SHOW_ERROR
     plan_format: PlanFormat = PlanFormat.JSON_SCHEMA
     params: Mapping[Role, Mapping[str, Any]] = field(default_factory=dict)
+    judges: frozenset[str] | None = None
+    verdict_reason: bool = False
 
     def render(self, role: Role, **values: Any) -> tuple[dict[str, str], ...]:
         """The messages of one call; raises ConfigError for a role that this set has no templates for."""
@@ -69,6 +73,10 @@ class PromptSet:
     def plays(self, role: Role) -> bool:
         """Whether models of this set can play `role`."""
         return role is Role.GENERALIST or role in self.messages
+
+    def judges_skill(self, skill: str) -> bool:
+        """Whether a verifier of this set understands results of `skill`."""
+        return self.judges is None or skill in self.judges
 
     def answer_of(self, text: str) -> str:
         """What follows the last separator, stripped; the whole text where there is none."""

@@ -49,7 +49,7 @@ class Recorder:
 
     def verdict(self, record: VerdictRecord) -> None:
         """A verdict was given."""
-        self._verdicts.append(record)
+        self._verdicts.append(record if self.keep_content else replace(record, reason=""))
 
     def fallback(self, role: Role, reason: str, action: str) -> None:
         """The request goes on another way; neither text may quote contents."""

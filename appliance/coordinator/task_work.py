@@ -83,7 +83,7 @@ class TaskWork:
             lambda prompts: executor_ask(prompts, task, limits, temperature, seed),
         )
         result = self._run.prompt_sets[made.model_id].answer_of(made.text)
-        judgement = await self._judge.judge(task, number, result, made.finish_reason)
+        judgement = await self._judge.judge(task, number, result, made.finish_reason, author=made.model_id)
         return Attempt(number, result, judgement, usable=not unusable(result, made.finish_reason))
 
 

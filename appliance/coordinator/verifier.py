@@ -1,6 +1,7 @@
 """The verifier's call and how its verdict is read. Pure.
 
-The verdict is the word after the last separator, `pass` or `fail`. Its probability comes from the model's own
+The verdict is the word after the last separator, `pass` or `fail`, or the last line where the prompt set asks for a
+reason before it. Its probability comes from the model's own
 distribution at the token where that word begins: P(pass) / (P(pass) + P(fail)).
 """
 
@@ -22,16 +23,23 @@ from appliance.domain.trace import Verdict
 TOP_LOGPROBS = 10
 """Alternatives asked for at each token; vLLM allows 20."""
 
+REASON_CHARS = 400
+"""Longest reason; more of it would crowd a repair's prompt."""
+
 _WORDS = ("pass", "fail")
 
 
 @dataclass(frozen=True, slots=True)
 class Judgement:
-    """A verdict on one result. `probability` is that of a right result, `rule` says how it was found."""
+    """A verdict on one result. `probability` is that of a right result, `rule` says how it was found.
+
+    `reason` says what is wrong, for a repair; it may quote contents.
+    """
 
     verdict: Verdict
     probability: float
     rule: str
+    reason: str = ""
 
 
 def verifier_ask(prompts: PromptSet, task: TaskInput, result: str, sampling: Sampling, seed: int) -> Ask:
@@ -60,15 +68,22 @@ def read_verdict(prompts: PromptSet, text: str, tokens: Sequence[TokenLogprob], 
     2. The word's own token has a distribution: pass when P(pass) is at least `threshold`.
     3. The word alone: as it says, with the probability 1 or 0.
     """
-    word = prompts.answer_of(text).strip(" \t\n\"'.").lower()
+    reason, word = _parts(prompts, text)
     if word not in _WORDS:
         return Judgement(Verdict.UNSURE, 0.5, "no verdict in the answer")
     token = _verdict_token(word, tokens)
     probability = _probability(token) if token is not None else None
     if probability is None:
-        return Judgement(Verdict(word), float(word == "pass"), "verdict word")
+        return Judgement(Verdict(word), float(word == "pass"), "verdict word", reason)
     verdict = Verdict.PASS if probability >= threshold else Verdict.FAIL
-    return Judgement(verdict, probability, "verdict token")
+    return Judgement(verdict, probability, "verdict token", reason)
+
+
+def _parts(prompts: PromptSet, text: str) -> tuple[str, str]:
+    """The reason, empty where the set asks for none, and the word of a verdict."""
+    answer = prompts.answer_of(text)
+    reason, _, word = answer.rpartition("\n") if prompts.verdict_reason else ("", "", answer)
+    return " ".join(reason.split())[:REASON_CHARS], word.strip(" \t\n\"'.").lower()
 
 
 def _verdict_token(word: str, tokens: Sequence[TokenLogprob]) -> TokenLogprob | None:

@@ -66,7 +66,12 @@ class CallRecord:
 
 @dataclass(frozen=True, slots=True)
 class VerdictRecord:
-    """A verdict on one attempt of a task. `probability` is that of a right result; `rule` says how it was judged."""
+    """A verdict on one attempt of a task. `probability` is that of a right result; `rule` says how it was judged.
+
+    `calibrated`: the threshold was measured for this verifier and this class of tasks. `self_judged`: the model that
+    wrote the result judged it, because no other verifier could. `reason` (what is wrong) is kept only where the policy
+    says so.
+    """
 
     task_id: str
     attempt: int
@@ -75,6 +80,9 @@ class VerdictRecord:
     threshold: float
     rule: str
     verifier_model_id: str
+    calibrated: bool = False
+    self_judged: bool = False
+    reason: str = ""
 
 
 @dataclass(frozen=True, slots=True)

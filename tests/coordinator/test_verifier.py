@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import math
+import re
 
 import pytest
 from hypothesis import given
@@ -43,6 +44,17 @@ def test_spaces_case_and_parts_of_the_word_count() -> None:
     assert judgement.probability == pytest.approx(0.6 / 0.8)
 
 
+def test_the_reason_stands_before_the_verdict_where_the_set_asks_for_one() -> None:
+    text = "The result should  pass on\n84, not 48.\nfail"
+    tokens = (token("The result should  pass on\n84, not 48.\n", 1.0), token("fail", 0.8, **{"pass": 0.2}))
+    judgement = read_verdict(SETS["instruct"], text, tokens, 0.5)
+    assert judgement.reason == "The result should pass on 84, not 48."
+    assert judgement.verdict is Verdict.FAIL
+    assert judgement.probability == pytest.approx(0.2)
+    assert len(read_verdict(SETS["instruct"], "x" * 5_000 + "\npass", (), 0.5).reason) == 400
+    assert read_verdict(STARTER, "7*8=56;pass", (), 0.5).reason == ""
+
+
 def test_the_last_verdict_word_counts() -> None:
     tokens = (token("pass", 0.9, fail=0.1), token(";", 1.0), token("fail", 0.7, **{"pass": 0.3}))
     assert read_verdict(STARTER, "pass;fail", tokens, 0.5).probability == pytest.approx(0.3)
@@ -70,5 +82,5 @@ def test_the_call_asks_for_logprobs_and_bounds_the_answer() -> None:
     assert ask.messages == ({"role": "user", "content": "347*8 = 2776"},)
     assert (ask.max_tokens, ask.params) == (40, {"temperature": 0.0, "logprobs": True, "top_logprobs": 10})
     instruct = verifier_ask(SETS["instruct"], task, "2776", Sampling(temperature=0.2), 1)
-    assert instruct.params["structured_outputs"] == {"choice": ["pass", "fail"]}
+    assert re.fullmatch(instruct.params["structured_outputs"]["regex"], "12*7 is 84, not 48.\nfail")
     assert instruct.params["seed"] == 1

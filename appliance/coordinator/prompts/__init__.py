@@ -34,6 +34,8 @@ class _SetFile(BaseModel):
     plan_format: PlanFormat = PlanFormat.JSON_SCHEMA
     messages: dict[Role, list[_Message]]
     params: dict[Role, dict[str, Any]] = Field(default_factory=dict)
+    judges: frozenset[str] | None = None
+    verdict_reason: bool = False
 
 
 def available(root: Traversable | None = None) -> tuple[str, ...]:
@@ -67,6 +69,8 @@ def _load(name: str, root: Traversable) -> PromptSet:
         plan_repair=content.plan_repair,
         plan_format=content.plan_format,
         params=content.params,
+        judges=content.judges,
+        verdict_reason=content.verdict_reason,
     )
 
 
