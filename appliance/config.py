@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Collection
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
@@ -223,6 +224,42 @@ class CoordinatorSettings(_Section):
     """Sampling by role."""
 
 
+class LabelSettings(_Section):
+    """What may see data of one label. What is left out is not asked about."""
+
+    models: tuple[Identifier, ...] | None = None
+    """Models of the pool."""
+    licences: tuple[str, ...] | None = None
+    """Models under one of these licences (SPDX identifiers)."""
+    countries: tuple[str, ...] | None = None
+    """Models from one of these countries, as their manifests name it."""
+    nodes: tuple[str, ...] | None = None
+    """Engines on these nodes. `local` is this machine."""
+
+
+class PolicySettings(_Section):
+    """Which data may go where. It is asked before each call, and again for each engine that could take the call."""
+
+    labels: dict[Identifier, LabelSettings] = Field(default_factory=dict)
+    """Labels that requests may bear. A request with any other label is refused."""
+    default_labels: tuple[Identifier, ...] = ()
+    """Labels that the data of every request bear, whatever the request says."""
+
+    def problems(self, pool: Collection[str]) -> list[str]:
+        """Names that the rest of the configuration does not know, each with its key and the way out."""
+        found = [
+            f"policy.labels.{label}.models: {model} is not in the pool; name one of {', '.join(pool)}"
+            for label, rule in self.labels.items()
+            for model in rule.models or ()
+            if model not in pool
+        ]
+        return found + [
+            f"policy.default_labels: {label} has no rule; add it under policy.labels"
+            for label in self.default_labels
+            if label not in self.labels
+        ]
+
+
 class LedgerSettings(_Section):
     """Where traces are kept."""
 
@@ -253,6 +290,8 @@ class Settings(_Section):
     """Which model plays which role."""
     coordinator: CoordinatorSettings = Field(default_factory=lambda: CoordinatorSettings())
     """How `auto` answers."""
+    policy: PolicySettings = Field(default_factory=lambda: PolicySettings())
+    """Which data may go where."""
     ledger: LedgerSettings = Field(default_factory=lambda: LedgerSettings())
     """Where traces are kept."""
     placement: PlacementSettings = Field(default_factory=lambda: PlacementSettings())
@@ -279,7 +318,7 @@ class Settings(_Section):
                     raise ValueError(f"roles.{key}: {model} is not in the pool; add it there or name one of {pool}")
         if self.roles.planner and not self.roles.executors:
             raise ValueError("roles.executors: a planner needs at least one skill with an executor")
-        if problems := self.placement.problems(pool, self.role_models()):
+        if problems := [*self.policy.problems(pool), *self.placement.problems(pool, self.role_models())]:
             raise ValueError("; ".join(problems))
         return self
 

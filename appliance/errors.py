@@ -13,6 +13,7 @@ ApplianceError
 │   ├── UnknownModel       no such model or virtual model
 │   ├── ContextTooLong     the prompt does not fit the model's context
 │   ├── NotAuthenticated   no key or a wrong one
+│   ├── NotAllowed         a policy forbids it
 │   └── NotFound           no such trace
 ├── BudgetExhausted        a limit of the request was reached and no answer could be given within it
 ├── Overloaded             the appliance has no room at present; try again
@@ -88,6 +89,10 @@ class ContextTooLong(RequestError):
 
 class NotAuthenticated(RequestError):
     """No API key, or a wrong one."""
+
+
+class NotAllowed(RequestError):
+    """A policy forbids it: no model, or no node, may see data with the request's labels."""
 
 
 class NotFound(RequestError):

@@ -16,6 +16,7 @@ from appliance.bootstrap.data_dir import locked
 from appliance.bootstrap.lineup import Lineup, decide
 from appliance.bootstrap.measurements import Measurements
 from appliance.bootstrap.options import coordinator_options
+from appliance.bootstrap.policy import data_policy
 from appliance.bootstrap.pool import verify
 from appliance.bootstrap.server import HttpServer, listen
 from appliance.bootstrap.traces import CountedTraces
@@ -27,6 +28,7 @@ from appliance.dispatch.dispatcher import Dispatcher
 from appliance.domain.engine import EngineSpec
 from appliance.domain.fleet import Fleet
 from appliance.domain.model import Model
+from appliance.domain.policy import DataPolicy
 from appliance.domain.tenant import Tenant
 from appliance.engines.client import EngineClient, HttpEngineClient
 from appliance.engines.launcher import Launcher, ProcessLauncher, vllm_commands
@@ -66,8 +68,11 @@ def build(settings: Settings, *, make_launcher: LauncherMaker | None = None) -> 
         authenticator = _authenticator(settings)
         fleet, client, loads = Fleet(), HttpEngineClient(), LoadReader()
         metrics = Metrics(models=list(models), fleet=fleet)
+        policy = data_policy(settings, models)
         traces = TraceStore(settings.below_data_dir(settings.ledger.file))
-        coordinator = _coordinator(settings, models, Dispatcher(fleet, client), CountedTraces(traces, metrics))
+        coordinator = _coordinator(
+            settings, models, Dispatcher(fleet, client, policy=policy), policy, CountedTraces(traces, metrics)
+        )
         app = build_gateway(
             GatewayParts(
                 answerer=coordinator,
@@ -104,7 +109,11 @@ def build(settings: Settings, *, make_launcher: LauncherMaker | None = None) -> 
 
 
 def _coordinator(
-    settings: Settings, models: Mapping[str, Model], dispatcher: Dispatcher, traces: CountedTraces
+    settings: Settings,
+    models: Mapping[str, Model],
+    dispatcher: Dispatcher,
+    policy: DataPolicy,
+    traces: CountedTraces,
 ) -> Coordinator:
     sets = load_prompt_sets(model.prompt_set for model in models.values())
     families = {model_id: model.family for model_id, model in models.items()}
@@ -115,6 +124,7 @@ def _coordinator(
         traces,
         default_strategies(),
         salt_secret=secrets.token_bytes(32),
+        policy=policy,
     )
 
 
@@ -160,7 +170,7 @@ def _launcher(settings: Settings, client: EngineClient) -> ProcessLauncher:
 
 
 def _authenticator(settings: Settings) -> Authenticator:
-    tenant = Tenant(_TENANT, keep_content=settings.ledger.keep_content)
+    tenant = Tenant(_TENANT, settings.ledger.keep_content, frozenset(settings.policy.default_labels))
     if not settings.server.require_api_key:
         return OpenDoor(tenant)
     return KeyRing(read_or_make_keys(_key_file(settings)), tenant)

@@ -92,12 +92,14 @@ class Caller:
         recorder: Recorder,
         *,
         cache_salt: str,
+        labels: frozenset[str],
         clock: Callable[[], float],
     ) -> None:
         self._dispatcher = dispatcher
         self._budget = budget
         self._recorder = recorder
         self._cache_salt = cache_salt
+        self._labels = labels
         self._clock = clock
         self._numbers = itertools.count(1)
 
@@ -165,6 +167,7 @@ class Caller:
             deadline_s=running.deadline_s,
             remaining_tokens=self._budget.remaining_tokens,
             cache_salt=self._cache_salt,
+            labels=self._labels,
         )
         call = EngineCall(running.model_id, ask.messages, ask.sent_max_tokens, ask.params)
         return self._dispatcher.stream(call, context, on_sent)

@@ -21,10 +21,11 @@ from appliance.coordinator.run import RoleFailed, Run
 from appliance.coordinator.strategies.strategy import Strategy
 from appliance.dispatch.dispatcher import Dispatcher
 from appliance.domain.model import Role
+from appliance.domain.policy import OPEN, DataPolicy
 from appliance.domain.request import AnswerEvent, ChatRequest, Finished
 from appliance.domain.tenant import Tenant
 from appliance.domain.trace import Decision, Outcome, Trace
-from appliance.errors import ApplianceError, BudgetExhausted, ConfigError, EngineUnavailable, UnknownModel
+from appliance.errors import ApplianceError, BudgetExhausted, ConfigError, EngineUnavailable, NotAllowed, UnknownModel
 
 logger = logging.getLogger(__name__)
 
@@ -57,6 +58,7 @@ class Coordinator:
         strategies: Mapping[str, Strategy],
         *,
         salt_secret: bytes,
+        policy: DataPolicy = OPEN,
         clock: Callable[[], float] = time.monotonic,
         wall_clock: Callable[[], float] = time.time,
     ) -> None:
@@ -67,6 +69,7 @@ class Coordinator:
         self._traces = traces
         self._strategies = strategies
         self._salt_secret = salt_secret
+        self._policy = policy
         self._clock = clock
         self._wall_clock = wall_clock
         self._router = Router(options.direct, options.roles)
@@ -106,7 +109,14 @@ class Coordinator:
         identity = Identity(trace_id, request_id, tenant.name, request.model, self._wall_clock())
         recorder = Recorder(identity, tenant.keep_content)
         salt = hmac.new(self._salt_secret, tenant.name.encode(), hashlib.sha256).hexdigest()
-        caller = Caller(self._dispatcher, budget, recorder, cache_salt=salt, clock=self._clock)
+        labels = tenant.labels | frozenset(request.labels)
+        if unknown := self._policy.unknown(labels):
+            raise NotAllowed(
+                f"labels: {', '.join(unknown)}: no rule says what may see such data; use one of "
+                f"{', '.join(self._policy.rules) or 'none, for none is configured'}",
+                param="labels",
+            )
+        caller = Caller(self._dispatcher, budget, recorder, cache_salt=salt, labels=labels, clock=self._clock)
         return Run(request, options, self._prompt_sets, budget, recorder, caller)
 
     async def _work(self, run: Run) -> Finished:

@@ -19,8 +19,9 @@ from appliance.dispatch.endpoint_picker import Asleep, NoEngine, Picked, pick
 from appliance.dispatch.gpu_meter import GpuMeter, Receipt
 from appliance.domain.engine import EngineStatus
 from appliance.domain.fleet import DemandEvent, Fleet
+from appliance.domain.policy import OPEN, DataPolicy
 from appliance.domain.request import CallChunk, CallContext, EngineCall
-from appliance.errors import EngineRejected, EngineUnavailable, Overloaded
+from appliance.errors import EngineRejected, EngineUnavailable, NotAllowed, Overloaded
 
 _SNAPSHOT_CHECK_S = 0.1
 """A waiting call looks at the fleet this often, for engines that came or went meanwhile."""
@@ -68,11 +69,13 @@ class Dispatcher:
         client: ChatClient,
         clock: Callable[[], float] = time.monotonic,
         limits: AdmissionLimits | None = None,
+        policy: DataPolicy = OPEN,
     ) -> None:
         self._fleet = fleet
         self._client = client
         self._clock = clock
         self._limits = limits or AdmissionLimits()
+        self._policy = policy
         self._in_flight: Counter[str] = Counter()
         self._meter = GpuMeter()
         self._lines: dict[str, deque[asyncio.Event]] = {}
@@ -92,7 +95,7 @@ class Dispatcher:
     ) -> AsyncGenerator[CallChunk, None]:
         """Yield the chunks of one call; `on_sent` hears of each time it goes to an engine.
 
-        Raises EngineUnavailable, EngineRejected, ContextTooLong and Overloaded. Closing it aborts the call.
+        Raises NotAllowed, EngineUnavailable, EngineRejected, ContextTooLong and Overloaded. Closing it aborts the call.
         """
         asked_s, receipt = self._clock(), self._meter.receipt()
         failed: set[str] = set()
@@ -108,13 +111,13 @@ class Dispatcher:
                 return
             except (EngineUnavailable, EngineRejected) as error:
                 failed.add(engine.engine_id)
-                if begun or attempt == 2 or not self._worth_retrying(error, call.model_id, failed):
+                if begun or attempt == 2 or not self._worth_retrying(error, call.model_id, ctx, failed):
                     raise
 
-    def _worth_retrying(self, error: Exception, model_id: str, failed: set[str]) -> bool:
+    def _worth_retrying(self, error: Exception, model_id: str, ctx: CallContext, failed: set[str]) -> bool:
         if isinstance(error, EngineRejected) and error.status not in _MENDED_ELSEWHERE:
             return False
-        return isinstance(self._pick(model_id, failed), Picked | Asleep)
+        return isinstance(self._pick(model_id, ctx, failed), Picked | Asleep)
 
     async def _admitted(self, call: EngineCall, ctx: CallContext, failed: set[str]) -> EngineStatus:
         """The engine for this call, as soon as it is awake and has room, and the calls before it went."""
@@ -122,7 +125,7 @@ class Dispatcher:
         ticket = asyncio.Event()
         with self._line(call.model_id, ticket) as line:
             while True:
-                outcome = self._found(call.model_id, failed, waiting=len(line))
+                outcome = self._found(call.model_id, ctx, failed, waiting=len(line))
                 now_s = self._clock()
                 asleep = isinstance(outcome, Asleep)
                 if asleep:
@@ -169,16 +172,24 @@ class Dispatcher:
         else:
             self._lines.pop(model_id, None)
 
-    def _found(self, model_id: str, failed: set[str], waiting: int) -> Picked | Asleep:
-        outcome = self._pick(model_id, failed)
+    def _found(self, model_id: str, ctx: CallContext, failed: set[str], waiting: int) -> Picked | Asleep:
+        outcome = self._pick(model_id, ctx, failed)
         if isinstance(outcome, NoEngine):
             self._fleet.demand.append(DemandEvent(model_id, waiting, self._clock()))
             reasons = "; ".join(outcome.reasons)
             raise EngineUnavailable(f"no ready engine serves {model_id} ({reasons}); see `appliance status`")
         return outcome
 
-    def _pick(self, model_id: str, failed: set[str]) -> Picked | Asleep | NoEngine:
-        return pick(model_id, self._fleet.snapshot.engines, self._in_flight, failed)
+    def _pick(self, model_id: str, ctx: CallContext, failed: set[str]) -> Picked | Asleep | NoEngine:
+        return pick(model_id, self._allowed(model_id, ctx), self._in_flight, failed)
+
+    def _allowed(self, model_id: str, ctx: CallContext) -> tuple[EngineStatus, ...]:
+        """The engines of a model that may see the request's data. Raises NotAllowed where there are others only."""
+        engines = tuple(e for e in self._fleet.snapshot.engines if e.model_id == model_id)
+        refusals = [self._policy.refusal(ctx.labels, model_id, e.node) for e in engines] if ctx.labels else []
+        if refusals and all(refusals):
+            raise NotAllowed(f"the policy lets no engine of {model_id} see this request: {refusals[0]}", param="labels")
+        return tuple(e for e, reason in zip(engines, refusals, strict=True) if not reason) if refusals else engines
 
     def _tell(self, model_id: str) -> None:
         """Let the supervisor know what there is to do for a model that takes turns with others."""

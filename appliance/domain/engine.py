@@ -6,6 +6,9 @@ from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import PurePath
 
+LOCAL_NODE = "local"
+"""The name of this machine, where nothing else names it."""
+
 
 class Device(StrEnum):
     """What an engine computes on."""
@@ -43,6 +46,7 @@ class EngineSpec:
     extra_args: tuple[str, ...] = ()
     turn_group: str = ""
     sleep_level: int = 0
+    node: str = LOCAL_NODE
 
 
 class EngineState(StrEnum):
@@ -76,6 +80,7 @@ class EngineStatus:
     detail: str = ""
     turn_group: str = ""
     devices: int = 1
+    node: str = LOCAL_NODE
 
     @property
     def awaits_turn(self) -> bool:

@@ -24,7 +24,8 @@ class ChatRequest:
 
     `model` is a pool model or a virtual one (`auto`). `sampling` holds OpenAI's request fields that go to the engine
     unchanged when one call answers (temperature, top_p, stop, seed, response_format, tools, logprobs, …).
-    `max_tokens` bounds the answer; None means what the model's context leaves.
+    `max_tokens` bounds the answer; None means what the model's context leaves. `labels` say what its data are, besides
+    what its tenant's always are; every call below inherits them.
     """
 
     model: str
@@ -32,11 +33,15 @@ class ChatRequest:
     max_tokens: int | None = None
     sampling: Mapping[str, Any] = field(default_factory=dict)
     show_progress: bool = True
+    labels: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class CallContext:
-    """What every call below a request carries. `deadline_s` is on the monotonic clock."""
+    """What every call below a request carries. `deadline_s` is on the monotonic clock.
+
+    `labels` are those of the request and its tenant together: no engine may get the call that may not see all of them.
+    """
 
     request_id: str
     trace_id: str
@@ -47,6 +52,7 @@ class CallContext:
     deadline_s: float
     remaining_tokens: int
     cache_salt: str
+    labels: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)

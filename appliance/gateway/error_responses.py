@@ -72,6 +72,8 @@ def _mendable(error: errors.RequestError) -> ErrorAnswer:
         case errors.NotAuthenticated():
             headers = {"www-authenticate": "Bearer"}
             return ErrorAnswer(401, message, "authentication_error", "invalid_api_key", param, headers)
+        case errors.NotAllowed():
+            return ErrorAnswer(403, message, "permission_error", "not_allowed", param, _no_retry())
         case errors.NotFound():
             return ErrorAnswer(404, message, "invalid_request_error", "not_found", param)
     return ErrorAnswer(400, message, "invalid_request_error", "invalid_request", param)

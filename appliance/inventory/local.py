@@ -4,15 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from appliance.domain.engine import LOCAL_NODE
 from appliance.domain.gpu import Gpu, Host
 from appliance.domain.node import Accelerator, Node
 from appliance.inventory.nvml import healthy, unhealthy_line
 
-LOCAL = "local"
-
 
 def local_node(
-    gpus: tuple[Gpu, ...], host: Host, *, others_bytes: Callable[[Gpu], int] = Gpu.others_bytes, name: str = LOCAL
+    gpus: tuple[Gpu, ...], host: Host, *, others_bytes: Callable[[Gpu], int] = Gpu.others_bytes, name: str = LOCAL_NODE
 ) -> Node:
     """The node with the healthy devices of `gpus`; `left_out` says which others there are, and why.
 

@@ -39,5 +39,6 @@ def _spec(engine: PlannedEngine, entry: PoolEntry, port: int) -> EngineSpec:
         enforce_eager=entry.enforce_eager,
         extra_args=entry.extra_args,
         turn_group=engine.turn_group,
+        node=engine.node,
         sleep_level=SLEEP_LEVEL if engine.turn_group else 0,
     )

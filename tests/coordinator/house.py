@@ -16,6 +16,7 @@ from appliance.dispatch.dispatcher import Dispatcher
 from appliance.domain.engine import EngineState, EngineStatus
 from appliance.domain.fleet import Fleet
 from appliance.domain.model import Role
+from appliance.domain.policy import OPEN, DataPolicy
 from appliance.domain.request import (
     AnswerEvent,
     CallContext,
@@ -109,6 +110,7 @@ def house(
     options: CoordinatorOptions = OPTIONS,
     prompt_sets: Mapping[str, str] | None = None,
     down: tuple[str, ...] = (),
+    policy: DataPolicy = OPEN,
 ) -> House:
     """Build one; `down` models have no ready engine. Call it inside a running loop."""
     sets = load_prompt_sets(("starter", "instruct"))
@@ -116,7 +118,7 @@ def house(
     fleet, client, traces = Fleet(), ScriptedClient(script), MemoryTraces()
     fleet.publish(tuple(engine(model_id, ready=model_id not in down) for model_id in names))
     clock = asyncio.get_running_loop().time
-    dispatcher = Dispatcher(fleet, client, clock)
+    dispatcher = Dispatcher(fleet, client, clock, policy=policy)
     coordinator = Coordinator(
         options,
         {model_id: sets[name] for model_id, name in names.items()},
@@ -124,6 +126,7 @@ def house(
         traces,
         default_strategies(),
         salt_secret=b"secret",
+        policy=policy,
         clock=clock,
         wall_clock=lambda: 1_700_000_000.0,
     )

@@ -16,6 +16,7 @@ CASES = [
     (errors.ContextTooLong("too long"), 400, "context_length_exceeded", {}),
     (errors.NotAuthenticated("who?"), 401, "invalid_api_key", {"www-authenticate": "Bearer"}),
     (errors.NotFound("no trace"), 404, "not_found", {}),
+    (errors.NotAllowed("no", param="labels"), 403, "not_allowed", {"x-should-retry": "false"}),
     (errors.BudgetExhausted("spent", limit="calls"), 422, "budget_exhausted", {"x-should-retry": "false"}),
     (errors.Overloaded("full", retry_after_s=2.3), 429, "overloaded", {"retry-after": "3"}),
     (errors.EngineUnavailable("gone"), 503, "engine_unavailable", {"retry-after": "1"}),

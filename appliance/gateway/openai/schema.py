@@ -13,6 +13,8 @@ from appliance.domain.request import ChatMessage, ChatRequest
 from appliance.errors import InvalidRequest
 from appliance.gateway.error_responses import invalid
 
+LABEL_PATTERN: Final = r"^[a-z0-9][a-z0-9._-]{0,62}$"
+
 MAX_DEPTH: Final = 64
 """Deepest nesting of arrays and objects in a body."""
 
@@ -169,6 +171,8 @@ class ChatCompletionBody(_Body):
 
     show_progress: bool = True
     """Ours: send the work on the answer as reasoning."""
+    labels: Annotated[list[Annotated[str, Field(pattern=LABEL_PATTERN)]], Field(max_length=16)] | None = None
+    """Ours: what the data of the request are (`confidential`, …); only models and nodes that may see them are used."""
 
     user: str | None = None
     metadata: dict[str, str] | None = None
@@ -202,6 +206,7 @@ class ChatCompletionBody(_Body):
             max_tokens=self.max_completion_tokens or self.max_tokens,
             sampling=sampling,
             show_progress=self.show_progress,
+            labels=tuple(sorted(set(self.labels or ()))),
         )
 
 
