@@ -170,7 +170,7 @@ class DirectRule(_Section):
 
 
 class BudgetSettings(_Section):
-    """Limits of one request, over all calls below it."""
+    """Limits of one request, over all calls below it. A caller may lower them for a request of its own."""
 
     calls: int = Field(32, ge=1)
     """Engine calls."""
@@ -180,6 +180,11 @@ class BudgetSettings(_Section):
     """Seconds."""
     tasks: int = Field(16, ge=1)
     """Tasks in a plan."""
+    gpu_s: float | None = Field(None, gt=0)
+    """Device-seconds: calls that run beside each other on an engine share the time of its GPUs, and an engine on the
+    CPU counts as one device. Null: no limit."""
+    depth: int = Field(2, ge=1, le=8)
+    """How deep plans may stand in each other: 1 is one plan, with 2 a task of it may be planned again."""
 
 
 class RoleLimits(_Section):

@@ -149,6 +149,8 @@ def _add_totals(tree: Tree, trace: Trace) -> None:
         f"budget: {budget.used_calls}/{budget.limit_calls} calls, {budget.used_tokens}/{budget.limit_tokens} tokens, "
         f"{budget.used_wall_s:.1f}/{budget.limit_wall_s:.0f} s"
     )
+    if budget.limit_gpu_s is not None:
+        used += f", {budget.used_gpu_s:.2f}/{budget.limit_gpu_s:g} GPU s"
     line = Text(used, "dim")
     if budget.stopped_by is not None:
         line.append(f"  stopped by {budget.stopped_by}", "red")

@@ -17,6 +17,9 @@ from appliance.domain.request import CallChunk, CallContext, EngineCall, TokenLo
 from appliance.domain.trace import CallRecord, Outcome
 from appliance.errors import ApplianceError, BudgetExhausted, ContextTooLong, EngineError, Overloaded, RequestError
 
+METERED_CHUNKS = 8
+"""A running call's device-seconds are looked at after so many chunks each."""
+
 _REFUSALS = (EngineError, RequestError, Overloaded)
 """Failures that cost no tokens when they come before the first one."""
 
@@ -60,6 +63,7 @@ class _Running:
     first_token_s: float | None = None
     usage: Usage | None = None
     pieces: int = 0
+    chunks: int = 0
     text: list[str] = field(default_factory=list)
     outcome: Outcome = Outcome.ERROR
     error: str = ""
@@ -135,12 +139,19 @@ class Caller:
         """Reserve → send → settle and record."""
         started_s = self._clock()
         deadline_s = self._budget.deadline_of(purpose.role, started_s, optional=purpose.optional)
-        reservation = self._budget.reserve(ask.tokens_estimate, started_s, deadline_s, purpose.keep)
+        reservation = self._budget.reserve(
+            ask.tokens_estimate,
+            started_s,
+            deadline_s,
+            purpose.keep,
+            gpu_limit_s=self._budget.gpu_limit_of(purpose.role),
+        )
         running = _Running(purpose, model_id, ask, reservation, started_s, deadline_s)
         try:
             async with aclosing(self._sent(running)) as chunks:
                 async for chunk in chunks:
                     running.take(chunk, self._clock())
+                    self._meter(running)
                     yield chunk
             running.outcome = Outcome.OK
         except (asyncio.CancelledError, GeneratorExit):
@@ -180,11 +191,17 @@ class Caller:
             return self._budget.exhausted("wall_s")
         return failure
 
+    def _meter(self, running: _Running) -> None:
+        """Look at the device-seconds every few chunks; BudgetExhausted when there are too many."""
+        running.chunks += 1
+        if running.sent is not None and running.chunks % METERED_CHUNKS == 0:
+            self._budget.meter(running.reservation, running.sent.receipt.gpu_s(self._clock()))
+
     def _settle(self, running: _Running) -> None:
         now_s, sent, purpose = self._clock(), running.sent, running.purpose
         usage, estimated = running.spent()
         gpu_s = sent.receipt.gpu_s(now_s) if sent else 0.0
-        self._budget.settle(running.reservation, usage.total_tokens, sent=sent is not None)
+        self._budget.settle(running.reservation, usage.total_tokens, gpu_s, sent=sent is not None)
         self._recorder.call(
             CallRecord(
                 call_id=f"c{next(self._numbers)}",

@@ -105,7 +105,7 @@ class Coordinator:
     def _open(self, request: ChatRequest, request_id: str, trace_id: str, tenant: Tenant) -> Run:
         options, started_s = self._options, self._clock()
         limits = options.budget if request.model == options.virtual_model else options.passthrough_budget
-        budget = Budget(limits, started_s)
+        budget = Budget(limits.lowered(request.budget), started_s)
         identity = Identity(trace_id, request_id, tenant.name, request.model, self._wall_clock())
         recorder = Recorder(identity, tenant.keep_content)
         salt = hmac.new(self._salt_secret, tenant.name.encode(), hashlib.sha256).hexdigest()

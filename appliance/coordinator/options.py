@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from typing import TypeVar
 
 from appliance.domain.model import Role
+from appliance.domain.request import BudgetWish
+
+Number = TypeVar("Number", int, float)
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,12 +52,32 @@ class DirectRule:
 
 @dataclass(frozen=True, slots=True)
 class BudgetLimits:
-    """Limits of one request over all calls below it: calls, prompt and completion tokens, seconds, tasks of a plan."""
+    """Limits of one request over all calls below it: calls, prompt and completion tokens, seconds, tasks of a plan.
+
+    `gpu_s` are device-seconds; None: no limit. `depth` is how deep plans may stand in each other: 1 is one plan, with
+    2 a task of it may be planned again.
+    """
 
     calls: int = 32
     tokens: int = 16_000
     wall_s: float = 120
     tasks: int = 16
+    gpu_s: float | None = None
+    depth: int = 2
+
+    def lowered(self, wish: BudgetWish) -> BudgetLimits:
+        """With what a caller wants to spend at most; a wish for more than these limits changes nothing."""
+        return replace(
+            self,
+            calls=_least(self.calls, wish.calls),
+            tokens=_least(self.tokens, wish.tokens),
+            wall_s=_least(self.wall_s, wish.wall_s),
+            gpu_s=wish.gpu_s if self.gpu_s is None else _least(self.gpu_s, wish.gpu_s),
+        )
+
+
+def _least(limit: Number, wish: Number | None) -> Number:
+    return limit if wish is None else min(limit, wish)
 
 
 PASSTHROUGH_LIMITS = BudgetLimits(calls=1, tokens=4_000_000, wall_s=3600, tasks=1)

@@ -19,6 +19,16 @@ class ChatMessage:
 
 
 @dataclass(frozen=True, slots=True)
+class BudgetWish:
+    """What a caller wants to spend at most, below what is configured. None: as configured."""
+
+    calls: int | None = None
+    tokens: int | None = None
+    gpu_s: float | None = None
+    wall_s: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class ChatRequest:
     """What the caller asked for.
 
@@ -34,6 +44,7 @@ class ChatRequest:
     sampling: Mapping[str, Any] = field(default_factory=dict)
     show_progress: bool = True
     labels: tuple[str, ...] = ()
+    budget: BudgetWish = field(default_factory=BudgetWish)
 
 
 @dataclass(frozen=True, slots=True)

@@ -52,3 +52,10 @@ def test_failed_request_says_why() -> None:
     failed = replace(repaired_trace(), outcome=Outcome.ERROR, error="engine gone")
     assert "auto → plan_execute_verify  error" in shown(failed)
     assert "engine gone" in shown(failed)
+
+
+def test_a_limit_of_gpu_seconds_stands_with_the_others() -> None:
+    trace = repaired_trace()
+    assert "GPU s\n" not in shown(trace).split("budget: ")[1]
+    limited = replace(trace, budget=replace(trace.budget, limit_gpu_s=2.5, used_gpu_s=0.48))
+    assert "0.9/60 s, 0.48/2.5 GPU s" in shown(limited)

@@ -1,15 +1,17 @@
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import replace
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from appliance.coordinator.budget import Budget, Need
+from appliance.coordinator.budget import Budget, Need, Reservation
+from appliance.coordinator.calls import METERED_CHUNKS
 from appliance.coordinator.options import BudgetLimits, Roles, Sampling
 from appliance.domain.model import Role
-from appliance.domain.request import CallContext, EngineCall
+from appliance.domain.request import BudgetWish, CallContext, EngineCall
 from appliance.domain.trace import Outcome
 from appliance.errors import BudgetExhausted
 from tests.coordinator.house import OPTIONS, asks, budgeted, content, events_of, finished, house, sound
@@ -174,3 +176,90 @@ def test_calls_that_race_never_pass_the_limits_when_estimates_hold(calls: list[t
         budget.settle(reservation, used)
     assert budget.reserved_tokens == 0
     assert budget.used_tokens <= tokens
+
+
+def test_a_caller_may_lower_its_budget_and_never_raise_it() -> None:
+    limits = BudgetLimits(calls=10, tokens=1000, wall_s=60, gpu_s=None)
+    lowered = limits.lowered(BudgetWish(calls=3, tokens=5000, gpu_s=2.0, wall_s=10))
+    assert lowered == BudgetLimits(calls=3, tokens=1000, wall_s=10, gpu_s=2.0)
+    assert replace(limits, gpu_s=1.0).lowered(BudgetWish(gpu_s=2.0)).gpu_s == 1.0
+    assert limits.lowered(BudgetWish()) == limits
+
+
+def test_the_callers_budget_holds_for_its_request() -> None:
+    async def main() -> None:
+        built = house()
+        events = await events_of(built, asks(budget=BudgetWish(calls=3)))
+        assert (content(events), finished(events).calls) == ("79", 3)
+        assert built.trace.budget.limit_calls == 3
+
+    run(main())
+
+
+def slow(call: EngineCall, ctx: CallContext) -> Reply | str:
+    """Sound, a quarter of a second a token."""
+    said = sound(call, ctx)
+    return replace(Reply(said) if isinstance(said, str) else said, delay_s=0.25)
+
+
+def test_gpu_seconds_stop_the_team_and_leave_room_for_the_generalist() -> None:
+    def script(call: EngineCall, ctx: CallContext) -> Reply | str:
+        return Reply("w " * 400, delay_s=0.25) if call.model_id == "math" else slow(call, ctx)
+
+    async def main() -> None:
+        built = house(script, options=budgeted(gpu_s=24.0))
+        assert content(await events_of(built, asks())) == "79"
+        trace = built.trace
+        assert trace.budget.stopped_by == "gpu_s"
+        assert (trace.budget.limit_gpu_s, trace.budget.used_gpu_s) == (24.0, pytest.approx(24.0, abs=6.0))
+        team_s = sum(call.gpu_s for call in trace.calls if call.role is not Role.GENERALIST)
+        assert 18.0 < team_s <= 18.0 + METERED_CHUNKS * 0.25
+        assert "gpu_s: 24.0" in trace.fallbacks[0].reason
+
+    run(main())
+
+
+def test_a_direct_answer_is_cut_when_its_gpu_seconds_are_used_up() -> None:
+    async def main() -> None:
+        built = house(lambda call, ctx: Reply("w " * 400, delay_s=0.25))
+        with pytest.raises(BudgetExhausted) as caught:
+            await events_of(built, asks("hello", budget=BudgetWish(gpu_s=3.0)))
+        assert caught.value.limit == "gpu_s"
+        assert 3.0 < built.trace.budget.used_gpu_s <= 3.0 + METERED_CHUNKS * 0.25
+        assert built.client.open_streams == 0
+
+    run(main())
+
+
+EVENTS = st.lists(st.tuples(st.sampled_from(["reserve", "meter", "settle"]), st.integers(0, 9), st.floats(0, 5)))
+
+
+@given(EVENTS, st.floats(0.1, 20))
+def test_an_account_is_even_when_all_calls_are_settled(
+    events: list[tuple[str, int, float]], gpu_limit_s: float
+) -> None:
+    budget = Budget(BudgetLimits(calls=5, tokens=100, gpu_s=gpu_limit_s), 0.0)
+    held: list[tuple[Reservation, float]] = []
+    spent_s, tokens = 0.0, 0
+    for kind, which, amount in events:
+        if kind == "reserve":
+            with suppress(BudgetExhausted):
+                held.append((budget.reserve(10 + which, 1.0, 9.0, gpu_s=amount, gpu_limit_s=gpu_limit_s), 0.0))
+        elif held:
+            reservation, used_s = held.pop(which % len(held))
+            used_s += amount
+            if kind == "meter":
+                with suppress(BudgetExhausted):
+                    budget.meter(reservation, used_s)
+                held.append((reservation, used_s))
+            else:
+                budget.settle(reservation, which, used_s)
+                spent_s, tokens = spent_s + used_s, tokens + which
+        assert budget.used_calls <= 5
+        assert budget.used_tokens + budget.reserved_tokens <= 100 + tokens
+    for reservation, used_s in held:
+        budget.settle(reservation, 1, used_s)
+        spent_s, tokens = spent_s + used_s, tokens + 1
+    assert (budget.reserved_tokens, budget.used_tokens) == (0, tokens)
+    assert budget.reserved_gpu_s == pytest.approx(0.0, abs=1e-9)
+    assert budget.used_gpu_s == pytest.approx(spent_s)

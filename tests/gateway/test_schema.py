@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from appliance.domain.request import BudgetWish
 from appliance.errors import InvalidRequest
 from appliance.gateway.openai.schema import MAX_DEPTH, REFUSED, ChatCompletionBody, parse
 from tests.gateway.door import call, chat, house
@@ -44,6 +45,12 @@ def said(**fields: Any) -> InvalidRequest:
         ({"stop": ["a"] * 17}, "stop", "16"),
         ({"modalities": ["audio"]}, "modalities[0]", "text"),
         ({"temprature": 1}, "temprature", "unknown field"),
+        ({"budget": 5}, "budget", "valid dictionary"),
+        ({"budget": {"tokens": 0}}, "budget.tokens", "greater than or equal to 1"),
+        ({"budget": {"calls": 1.5}}, "budget.calls", "integer"),
+        ({"budget": {"gpu_s": -1}}, "budget.gpu_s", "greater than 0"),
+        ({"budget": {"wall_s": "10"}}, "budget.wall_s", "number"),
+        ({"budget": {"depth": 1}}, "budget.depth", "unknown field"),
     ],
 )
 def test_problem_is_named(fields: dict[str, Any], param: str, words: str) -> None:
@@ -127,3 +134,9 @@ def test_any_json_object_is_answered_or_refused(fields: dict[str, Any]) -> None:
 @given(st.binary(max_size=200))
 def test_any_bytes_are_refused(body: bytes) -> None:
     assert call(ANSWERING.app, body=body).status == 400
+
+
+def test_a_budget_of_the_callers_reaches_the_coordinator() -> None:
+    request = parse(orjson.dumps(chat(budget={"tokens": 500, "gpu_s": 2}))).to_domain()
+    assert request.budget == BudgetWish(tokens=500, gpu_s=2.0)
+    assert parse(orjson.dumps(chat())).to_domain().budget == BudgetWish()

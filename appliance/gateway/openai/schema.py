@@ -9,7 +9,7 @@ import orjson
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, WithJsonSchema, model_validator
 from pydantic_core import PydanticCustomError
 
-from appliance.domain.request import ChatMessage, ChatRequest
+from appliance.domain.request import BudgetWish, ChatMessage, ChatRequest
 from appliance.errors import InvalidRequest
 from appliance.gateway.error_responses import invalid
 
@@ -134,6 +134,19 @@ class StreamOptions(_Body):
     continuous_usage_stats: Literal[False] | None = None
 
 
+class BudgetBody(_Body):
+    """The most that one request may spend; what is configured here stays the upper bound."""
+
+    calls: Annotated[int, Field(ge=1)] | None = None
+    tokens: Annotated[int, Field(ge=1)] | None = None
+    gpu_s: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = None
+    wall_s: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = None
+
+    def to_domain(self) -> BudgetWish:
+        """As the coordinator takes it."""
+        return BudgetWish(self.calls, self.tokens, self.gpu_s, self.wall_s)
+
+
 class ChatCompletionBody(_Body):
     """A chat completion request: OpenAI's fields, those of vLLM's that are safe to pass on, and `show_progress`."""
 
@@ -173,6 +186,8 @@ class ChatCompletionBody(_Body):
     """Ours: send the work on the answer as reasoning."""
     labels: Annotated[list[Annotated[str, Field(pattern=LABEL_PATTERN)]], Field(max_length=16)] | None = None
     """Ours: what the data of the request are (`confidential`, …); only models and nodes that may see them are used."""
+    budget: BudgetBody | None = None
+    """Ours: limits of this request below those of the configuration."""
 
     user: str | None = None
     metadata: dict[str, str] | None = None
@@ -207,6 +222,7 @@ class ChatCompletionBody(_Body):
             sampling=sampling,
             show_progress=self.show_progress,
             labels=tuple(sorted(set(self.labels or ()))),
+            budget=self.budget.to_domain() if self.budget else BudgetWish(),
         )
 
 
