@@ -52,11 +52,16 @@ class KeptEngine:
         task.add_done_callback(self.tasks.discard)
         return task
 
-    def drop_work(self) -> None:
-        """End all work on it; what it has still to tell belongs to an earlier run then."""
-        for task in self.tasks:
+    def drop_work(self) -> tuple[asyncio.Task[None], ...]:
+        """End all work on it, and return it: it may take a while to end.
+
+        What it has still to tell belongs to an earlier run then.
+        """
+        dropped = tuple(self.tasks)
+        for task in dropped:
             task.cancel()
         self.run += 1
+        return dropped
 
     def job(self) -> Job:
         """What a piece of work must know of it."""

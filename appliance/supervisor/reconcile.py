@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from appliance.domain.engine import Device, EngineSpec, EngineState
+from appliance.supervisor.actions import Action, Remove, Rest, Sleep, Start, Stop, Wait, Wake
 from appliance.supervisor.turns import Turn
 
 GIB = 2**30
@@ -55,61 +56,10 @@ class Leaving:
 
 
 @dataclass(frozen=True, slots=True)
-class Start:
-    """Start an engine."""
-
-    spec: EngineSpec
-    reason: str
-
-
-@dataclass(frozen=True, slots=True)
-class Stop:
-    """Drain an engine and end it."""
-
-    engine_id: str
-    reason: str
-
-
-@dataclass(frozen=True, slots=True)
-class Sleep:
-    """Drain an engine, because it is another's turn, and let it sleep."""
-
-    engine_id: str
-    reason: str
-
-
-@dataclass(frozen=True, slots=True)
-class Wake:
-    """Its turn has come: wake an engine, or start it where it has no process."""
-
-    spec: EngineSpec
-    reason: str
-
-
-@dataclass(frozen=True, slots=True)
-class Rest:
-    """An engine without a process need not start before its turn comes."""
-
-    spec: EngineSpec
-    reason: str
-
-
-@dataclass(frozen=True, slots=True)
-class Wait:
-    """Nothing can be done for an engine before `until_s` (None: before another engine has moved)."""
-
-    engine_id: str
-    until_s: float | None
-    reason: str
-
-
-Action = Start | Stop | Sleep | Wake | Rest | Wait
-
-
-@dataclass(frozen=True, slots=True)
 class _Moment:
-    """All that a decision looks at. `starting` grows with what is decided."""
+    """All that a decision looks at. `wanted` is by engine id; `starting` grows with what is decided."""
 
+    wanted: Mapping[str, EngineSpec]
     observed: Mapping[str, Observed]
     now_s: float
     policy: RestartPolicy
@@ -128,30 +78,34 @@ def reconcile(
 ) -> tuple[Action, ...]:
     """The actions for this moment. `turns` says by group whose turn it is.
 
-    1. An engine that is not wanted (any more, or not as it runs) is stopped.
-    2. A failed engine waits for its back-off; it is never given up.
-    3. Of a group one engine is awake: when it is another's turn it is sent to sleep, and the other is woken only when
+    1. An engine that is not wanted is stopped, and forgotten when it has no process. It serves on until its model is
+       served by those that are wanted, unless one of these needs a GPU of it.
+    2. An engine that is wanted otherwise than it runs is stopped, and started again.
+    3. A failed engine waits for its back-off; it is never given up.
+    4. Of a group one engine is awake: when it is another's turn it is sent to sleep, and the other is woken only when
        all of the group are off.
-    4. A GPU takes one engine at a time that starts or wakes up, because vLLM measures the whole device while it
+    5. A GPU takes one engine at a time that starts or wakes up, because vLLM measures the whole device while it
        starts; the CPU takes `max_parallel_starts`.
-    5. On a GPU it waits until the memory of an ended engine has left, for `memory_timeout_s` at most.
+    6. On a GPU it waits until engines that have to leave it are gone, and then until their memory has left, for
+       `memory_timeout_s` at most.
     """
-    wanted = tuple(wanted)
-    ids = {spec.engine_id for spec in wanted}
-    actions: list[Action] = [
-        Stop(o.spec.engine_id, "it is not wanted any more")
-        for o in observed.values()
-        if o.spec.engine_id not in ids and o.state in _STANDING and not o.settling
-    ]
+    by_id = {spec.engine_id: spec for spec in wanted}
     starting = [o.spec for o in observed.values() if o.state in _COMING_UP]
-    moment = _Moment(observed, now_s, policy, turns or {}, leaving, starting)
-    for spec in wanted:
+    moment = _Moment(by_id, observed, now_s, policy, turns or {}, leaving, starting)
+    leavers = (_leave(found, moment) for found in observed.values() if found.spec.engine_id not in by_id)
+    actions = [action for action in leavers if action is not None]
+    for spec in by_id.values():
         action = _action(spec, moment)
         if isinstance(action, Start | Wake):
             starting.append(spec)
         if action is not None:
             actions.append(action)
     return tuple(actions)
+
+
+def same_process(running: EngineSpec, wanted: EngineSpec) -> bool:
+    """Whether the process of one is that of the other: a group's name is nothing that vLLM knows of."""
+    return replace(running, turn_group=wanted.turn_group) == wanted
 
 
 def backoff_s(failures: int, policy: RestartPolicy) -> float:
@@ -165,14 +119,40 @@ def failures_after(observed: Observed, now_s: float, policy: RestartPolicy) -> i
     return 1 if stable else observed.failures + 1
 
 
+def _leave(found: Observed, moment: _Moment) -> Action | None:
+    """What becomes of an engine that is not wanted."""
+    engine_id, reason = found.spec.engine_id, "it is not wanted any more"
+    if found.state in _COMING_UP:
+        return Stop(engine_id, reason)
+    if found.settling or found.state not in _STANDING | _DOWN:
+        return None
+    if found.state in _DOWN:
+        return Remove(engine_id)
+    heirs = _heirs(found.spec, moment) if found.state is EngineState.READY and not found.spec.turn_group else []
+    return Wait(engine_id, None, f"it serves until {', '.join(heirs)} is ready") if heirs else Stop(engine_id, reason)
+
+
+def _heirs(spec: EngineSpec, moment: _Moment) -> list[str]:
+    """Engines that are to serve the model in its place and do not yet; none where one of any model needs its GPUs."""
+    coming = [
+        wanted
+        for engine_id, wanted in moment.wanted.items()
+        if engine_id not in moment.observed or moment.observed[engine_id].state not in _STANDING
+    ]
+    if any(set(wanted.gpu_ids) & set(spec.gpu_ids) for wanted in coming):
+        return []
+    return [wanted.engine_id for wanted in coming if wanted.model_id == spec.model_id]
+
+
 def _action(spec: EngineSpec, moment: _Moment) -> Action | None:
     found = moment.observed.get(spec.engine_id) or Observed(spec, EngineState.ABSENT, moment.now_s)
     turn = moment.turns.get(spec.turn_group) if spec.turn_group else None
     resting = turn is not None and turn.engine_id != spec.engine_id
+    changed = not same_process(found.spec, spec)
+    if changed and (found.state in _COMING_UP or (found.state in _STANDING and not found.settling)):
+        return Stop(spec.engine_id, "its specification has changed")
     if found.settling:
         return None
-    if found.state in _STANDING and found.spec != spec:
-        return Stop(spec.engine_id, "its specification has changed")
     if found.state is EngineState.READY and turn is not None and resting:
         return Sleep(spec.engine_id, f"it is the turn of {turn.engine_id}: {turn.reason}")
     if found.state is EngineState.ASLEEP and not resting:
@@ -180,7 +160,7 @@ def _action(spec: EngineSpec, moment: _Moment) -> Action | None:
     if found.state not in _DOWN:
         return None
     reason = "it is wanted"
-    if found.state is EngineState.FAILED:
+    if found.state is EngineState.FAILED and not changed:
         until_s = found.since_s + backoff_s(found.failures, moment.policy)
         if moment.now_s < until_s:
             return Wait(spec.engine_id, until_s, f"it failed {found.failures} times in a row: {found.detail}")
@@ -195,7 +175,11 @@ def _action(spec: EngineSpec, moment: _Moment) -> Action | None:
 def _when_free(action: Start | Wake, moment: _Moment) -> Start | Wake | Wait:
     """`action`, unless something is in its way."""
     spec = action.spec
-    busy = _group_awake(spec, moment.observed) or _starting_there(spec, moment.starting, moment.policy)
+    busy = (
+        _group_awake(spec, moment.observed)
+        or _starting_there(spec, moment.starting, moment.policy)
+        or _leaving_there(spec, moment)
+    )
     if busy:
         return Wait(spec.engine_id, None, busy)
     left = [memory for memory in moment.leaving if memory.gpu_id in spec.gpu_ids]
@@ -225,4 +209,16 @@ def _starting_there(spec: EngineSpec, starting: Collection[EngineSpec], policy: 
     for other in starting:
         if other.device is spec.device and set(other.gpu_ids) & set(spec.gpu_ids):
             return f"{other.engine_id} is starting on the same GPU"
+    return ""
+
+
+def _leaving_there(spec: EngineSpec, moment: _Moment) -> str:
+    """An engine that has to leave one of the GPUs, and still holds memory of it."""
+    for engine_id, other in moment.observed.items():
+        if engine_id == spec.engine_id or not set(other.spec.gpu_ids) & set(spec.gpu_ids):
+            continue
+        wanted = moment.wanted.get(engine_id)
+        stays = wanted is not None and same_process(other.spec, wanted)
+        if not stays and (other.settling or other.state not in _DOWN):
+            return f"{engine_id} has to leave the same GPU"
     return ""

@@ -14,7 +14,8 @@ from appliance.supervisor.turns import Member, Turn, TurnPolicy, Wish, first_tur
 LOOK_S = 0.2
 """The demand is read this often; waking a model takes longer by far."""
 
-_SERVING = frozenset({EngineState.STARTING, EngineState.WARMING, EngineState.READY})
+_COMING_UP = frozenset({EngineState.STARTING, EngineState.WARMING})
+_SERVING = _COMING_UP | {EngineState.READY}
 
 
 class Rota:
@@ -22,11 +23,17 @@ class Rota:
 
     def __init__(self, specs: Collection[EngineSpec], policy: TurnPolicy) -> None:
         self._policy = policy
-        names = dict.fromkeys(spec.turn_group for spec in specs if spec.turn_group)
-        self._groups = {name: tuple(spec for spec in specs if spec.turn_group == name) for name in names}
+        self._groups: dict[str, tuple[EngineSpec, ...]] = {}
         self._turns: dict[str, Turn] = {}
         self._wishes: dict[str, Wish] = {}
         self._opened = False
+        self.regroup(specs)
+
+    def regroup(self, specs: Collection[EngineSpec]) -> None:
+        """From now on these are the engines; a group that stays keeps its turn."""
+        names = dict.fromkeys(spec.turn_group for spec in specs if spec.turn_group)
+        self._groups = {name: tuple(spec for spec in specs if spec.turn_group == name) for name in names}
+        self._turns = {name: turn for name, turn in self._turns.items() if name in names}
 
     @property
     def has_groups(self) -> bool:
@@ -52,7 +59,9 @@ class Rota:
         for name, group in self._groups.items():
             turn = self._turns.get(name)
             if self._opened and turn is not None:
-                self._turns[name] = next_turn(self._members(name, observed), turn, now_s, self._policy)
+                self._turns[name] = _newcomers_turn(group, turn, observed, now_s) or next_turn(
+                    self._members(name, observed), turn, now_s, self._policy
+                )
                 continue
             first = first_turn(
                 [(spec.engine_id, spec.sleep_level > 0 and spec.engine_id not in running) for spec in group], now_s
@@ -81,3 +90,19 @@ class Rota:
             and (other.state in _SERVING or (other.state is EngineState.ASLEEP and other.spec.engine_id in called))
             for other in observed.values()
         )
+
+
+def _newcomers_turn(
+    group: Collection[EngineSpec], turn: Turn, observed: Mapping[str, Observed], now_s: float
+) -> Turn | None:
+    """An engine that joined a running group, and sleeps in its process, has to start once; None where none has to.
+
+    Whoever is coming up is let be.
+    """
+    absent = [s.engine_id for s in group if s.sleep_level > 0 and observed[s.engine_id].state is EngineState.ABSENT]
+    holder = observed.get(turn.engine_id)
+    if turn.engine_id in absent:
+        return turn
+    if not absent or (holder is not None and holder.state in _COMING_UP):
+        return None
+    return Turn(absent[-1], now_s, "it starts and then sleeps until its turn comes")

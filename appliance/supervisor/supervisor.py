@@ -14,25 +14,14 @@ from appliance.domain.fleet import Fleet
 from appliance.engines.client import EngineClient
 from appliance.engines.launcher import EngineHandle, Launcher
 from appliance.errors import EngineStartError
+from appliance.supervisor.actions import Action, Remove, Rest, Sleep, Start, Stop, Wait, Wake
 from appliance.supervisor.gpu_memory import FreeBytes, GpuMemory
 from appliance.supervisor.kept_engine import KeptEngine
 from appliance.supervisor.probe import ProbePolicy
-from appliance.supervisor.reconcile import (
-    Action,
-    Observed,
-    Rest,
-    RestartPolicy,
-    Sleep,
-    Start,
-    Stop,
-    Wait,
-    Wake,
-    failures_after,
-    reconcile,
-)
+from appliance.supervisor.reconcile import Observed, RestartPolicy, failures_after, reconcile, same_process
 from appliance.supervisor.rota import LOOK_S, Rota
 from appliance.supervisor.turns import TurnPolicy
-from appliance.supervisor.work import EngineWork, Event
+from appliance.supervisor.work import EngineWork, Event, Wanted
 
 Progress = Callable[[str, EngineState, float, str], None]
 """(engine id, state, seconds since its start began, detail)."""
@@ -44,8 +33,8 @@ class Supervisor:
     """Keeps `specs` running through `launcher` and writes what is there into `fleet`.
 
     `start()` once, then `run()` until cancelled, then `stop()`. All state is touched by the one task that runs these;
-    the tasks below it only send events. `free_bytes` says what is free on a GPU, for starts that must wait until the
-    memory of an engine that ended has left.
+    the tasks below it, and whoever wants other engines, only send events. `free_bytes` says what is free on a GPU, for
+    starts that must wait until the memory of an engine that ended has left.
     """
 
     def __init__(
@@ -69,7 +58,7 @@ class Supervisor:
         turns = turns or TurnPolicy()
         self._rota = Rota(specs, turns)
         self._memory = GpuMemory(free_bytes)
-        self._events: asyncio.Queue[Event] = asyncio.Queue()
+        self._events: asyncio.Queue[Event | Wanted] = asyncio.Queue()
         self._work = EngineWork(
             launcher,
             client,
@@ -99,6 +88,13 @@ class Supervisor:
             await self.stop()
             raise
         self._rota.open()
+
+    def want(self, specs: tuple[EngineSpec, ...]) -> None:
+        """Let these run from now on: `run` starts those that are new and stops those that are not among them.
+
+        An engine whose specification is the same, but for the name of its group, is not touched.
+        """
+        self._events.put_nowait(Wanted(specs))
 
     async def run(self) -> None:
         """Watch and repair until cancelled."""
@@ -147,20 +143,43 @@ class Supervisor:
         """Engines that came up after the last look at the events are to be stopped too."""
         while not self._events.empty():
             event = self._events.get_nowait()
-            if event.handle is not None:
+            if isinstance(event, Event) and event.handle is not None and event.engine_id in self._engines:
                 self._engines[event.engine_id].handle = event.handle
 
     async def _step(self) -> None:
-        """Reconcile, then wait for news or for the next moment at which something can be done."""
+        """Reconcile, then wait for news or for the next moment at which something can be done.
+
+        All news is heard before the next decision: the work of an engine may be dropped then, and what it has told
+        already (a process that came up) must not be lost.
+        """
         wake_s = self._reconcile(asyncio.get_running_loop().time())
         self._publish()
         try:
             async with asyncio.timeout_at(min(wake_s, default=None)):
-                event = await self._events.get()
+                self._hear(await self._events.get())
         except TimeoutError:
             return
-        self._take(event)
+        while not self._events.empty():
+            self._hear(self._events.get_nowait())
         self._publish()
+
+    def _hear(self, event: Event | Wanted) -> None:
+        if isinstance(event, Wanted):
+            self._adopt(event.specs)
+        elif event.engine_id in self._engines:
+            self._take(event)
+
+    def _adopt(self, specs: tuple[EngineSpec, ...]) -> None:
+        """Make them the wanted ones; reconciling does the rest."""
+        self._specs = specs
+        now_s = asyncio.get_running_loop().time()
+        for spec in specs:
+            engine = self._engines.setdefault(
+                spec.engine_id, KeptEngine(Observed(spec, EngineState.ABSENT, since_s=now_s))
+            )
+            if same_process(engine.spec, spec):
+                engine.observed = replace(engine.observed, spec=spec)
+        self._rota.regroup(specs)
 
     def _reconcile(self, now_s: float) -> list[float]:
         """Do all that can be done now; the moments at which more can be done."""
@@ -190,6 +209,9 @@ class Supervisor:
                 self._move(engine, EngineState.ASLEEP, f"{reason}; it starts when its turn comes")
             case Stop(engine_id, reason):
                 self._end(self._engines[engine_id], EngineState.STOPPED, reason)
+            case Remove(engine_id):
+                del self._engines[engine_id]
+                _log.info("engine removed", engine=engine_id)
 
     def _launch(self, engine: KeptEngine, spec: EngineSpec, state: EngineState, reason: str) -> None:
         engine.drop_work()
@@ -221,10 +243,13 @@ class Supervisor:
         engine.spawn(self._work.sleep(engine.job()))
 
     def _end(self, engine: KeptEngine, state: EngineState, reason: str) -> None:
-        engine.drop_work()
-        self._memory.changing(engine.spec)
-        self._move(engine, EngineState.DRAINING, reason, settling=True)
-        engine.spawn(self._work.end(engine.job(), state, reason, drain=True))
+        dropped = engine.drop_work()
+        if engine.state in {EngineState.STARTING, EngineState.WARMING}:
+            self._move(engine, state, reason, settling=True)  # it serves nobody, so there is nothing to drain
+        else:
+            self._memory.changing(engine.spec)
+            self._move(engine, EngineState.DRAINING, reason, settling=True)
+        engine.spawn(self._work.end(engine.job(), state, reason, drain=True, dropped=dropped))
 
     def _take(self, event: Event) -> None:
         engine = self._engines[event.engine_id]

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import asyncio
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from appliance.domain.engine import EngineSpec, EngineState, EngineStatus
@@ -26,6 +27,13 @@ class Event:
     detail: str = ""
     handle: EngineHandle | None = None
     settled: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """From now on these engines are to run."""
+
+    specs: tuple[EngineSpec, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,8 +117,14 @@ class EngineWork:
         else:
             self._tell(Event(job.spec.engine_id, job.run, EngineState.READY, handle=job.handle))
 
-    async def end(self, job: Job, state: EngineState, detail: str, *, drain: bool) -> None:
-        """End the process, then `state`; without `drain` it is killed, for it answers nothing."""
+    async def end(
+        self, job: Job, state: EngineState, detail: str, *, drain: bool, dropped: Sequence[asyncio.Task[None]] = ()
+    ) -> None:
+        """End the process, then `state`; without `drain` it is killed, for it answers nothing.
+
+        A start among the `dropped` work takes its half of a process down with it, which is waited for.
+        """
+        await asyncio.gather(*dropped, return_exceptions=True)
         if job.handle is not None:
             await (job.handle.stop(self._drain_timeout_s) if drain else job.handle.kill())
         self._tell(Event(job.spec.engine_id, job.run, state, detail))

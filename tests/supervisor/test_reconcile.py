@@ -5,24 +5,13 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import PurePath
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from appliance.domain.engine import Device, EngineSpec, EngineState
-from appliance.supervisor.reconcile import (
-    Leaving,
-    Observed,
-    Rest,
-    RestartPolicy,
-    Sleep,
-    Start,
-    Stop,
-    Wait,
-    Wake,
-    backoff_s,
-    failures_after,
-    reconcile,
-)
+from appliance.supervisor.actions import Remove, Rest, Sleep, Start, Stop, Wait, Wake
+from appliance.supervisor.reconcile import Leaving, Observed, RestartPolicy, backoff_s, failures_after, reconcile
 from appliance.supervisor.turns import Turn
 
 POLICY = RestartPolicy(max_parallel_starts=2)
@@ -82,6 +71,82 @@ def test_unwanted_and_changed_engines_stop() -> None:
     assert reconcile((a,), ready, 0, POLICY) == ()
 
 
+@pytest.mark.parametrize("state", [EngineState.STARTING, EngineState.WARMING])
+def test_a_start_that_is_not_wanted_any_more_is_given_up(state: EngineState) -> None:
+    a = gpu("a", "0")
+    coming = seen(a, state, settling=True)
+    assert reconcile((), coming, 0, POLICY) == (Stop("a", "it is not wanted any more"),)
+    assert reconcile((replace(a, port=1),), coming, 0, POLICY) == (Stop("a", "its specification has changed"),)
+    assert reconcile((a,), coming, 0, POLICY) == ()
+
+
+@pytest.mark.parametrize("state", [EngineState.ABSENT, EngineState.STOPPED, EngineState.FAILED])
+def test_an_unwanted_engine_without_a_process_is_forgotten(state: EngineState) -> None:
+    assert reconcile((), seen(cpu("a"), state), 0, POLICY) == (Remove("a"),)
+    assert reconcile((), seen(cpu("a"), state, settling=True), 0, POLICY) == ()
+    assert reconcile((), seen(cpu("a"), EngineState.DRAINING, settling=True), 0, POLICY) == ()
+
+
+def test_an_unwanted_engine_serves_until_its_model_is_served_elsewhere() -> None:
+    old, new, other = gpu("m-0", "0"), replace(gpu("m-1", "1"), model_id="m-0"), gpu("n", "2")
+    ready = seen(old, EngineState.READY)
+    waits = Wait("m-0", None, "it serves until m-1 is ready")
+    assert reconcile((new, other), ready, 0, POLICY) == (
+        waits,
+        Start(new, "it is wanted"),
+        Start(other, "it is wanted"),
+    )
+    warming = ready | seen(new, EngineState.WARMING, settling=True) | seen(other, EngineState.READY)
+    assert reconcile((new, other), warming, 0, POLICY) == (waits,)
+    both = ready | seen(new, EngineState.READY) | seen(other, EngineState.READY)
+    assert reconcile((new, other), both, 0, POLICY) == (Stop("m-0", "it is not wanted any more"),)
+
+
+def test_an_unwanted_engine_leaves_at_once_where_another_one_needs_its_gpu() -> None:
+    old, new, guest = gpu("m-0", "0"), replace(gpu("m-1", "1"), model_id="m-0"), gpu("n", "0")
+    assert reconcile((new, guest), seen(old, EngineState.READY), 0, POLICY) == (
+        Stop("m-0", "it is not wanted any more"),
+        Start(new, "it is wanted"),
+        Wait("n", None, "m-0 has to leave the same GPU"),
+    )
+    turning = replace(old, turn_group="g", sleep_level=1)
+    assert reconcile((new,), seen(turning, EngineState.READY), 0, POLICY)[0] == Stop("m-0", "it is not wanted any more")
+
+
+@pytest.mark.parametrize(
+    ("state", "settling", "leaves"),
+    [
+        (EngineState.DRAINING, True, True),
+        (EngineState.ASLEEP, False, True),
+        (EngineState.STOPPED, True, True),
+        (EngineState.FAILED, True, True),
+        (EngineState.STOPPED, False, False),
+        (EngineState.FAILED, False, False),
+    ],
+)
+def test_a_start_waits_until_those_that_leave_its_gpu_are_gone(
+    state: EngineState, settling: bool, leaves: bool
+) -> None:
+    old, new = gpu("a", "0", "1"), gpu("b", "1")
+    last = reconcile((new,), seen(old, state, settling=settling), 0, POLICY)[-1]
+    assert last == (Wait("b", None, "a has to leave the same GPU") if leaves else Start(new, "it is wanted"))
+    resized = replace(old, kv_cache_memory_bytes=1)
+    last = reconcile((resized, new), seen(old, EngineState.READY), 0, POLICY)[-1]
+    assert last == Wait("b", None, "a has to leave the same GPU")
+
+
+def test_a_failed_engine_that_is_wanted_otherwise_does_not_wait_for_its_backoff() -> None:
+    a = gpu("a", "0")
+    failed = seen(a, EngineState.FAILED, since_s=100, failures=9)
+    moved = replace(a, gpu_ids=("1",))
+    assert reconcile((moved,), failed, 100, POLICY) == (Start(moved, "it is wanted"),)
+
+
+def test_another_name_of_its_group_does_not_touch_an_engine() -> None:
+    a = turner("a")
+    assert reconcile((replace(a, turn_group="h"),), seen(a, EngineState.READY), 0, POLICY) == ()
+
+
 def test_backoff_doubles_to_its_limit() -> None:
     assert [backoff_s(n, POLICY) for n in (1, 2, 3, 6, 7, 8, 10_000)] == [1, 2, 4, 32, 60, 60, 60]
 
@@ -118,9 +183,21 @@ def test_invariants(found: list[tuple[EngineState, int, int, bool]], wanted: set
     before = [s for s in coming if s.device is Device.CPU]
     assert not cpu_starts or len(cpu_starts) + len(before) <= POLICY.max_parallel_starts
     for action in actions:
+        if isinstance(action, Stop | Remove):
+            left = observed[action.engine_id]
+            assert left.spec not in wanted
         if isinstance(action, Stop):
-            assert observed[action.engine_id].state in {EngineState.READY, EngineState.ASLEEP}
-            assert not observed[action.engine_id].settling
+            coming_up = left.state in {EngineState.STARTING, EngineState.WARMING}
+            assert coming_up or (left.state in {EngineState.READY, EngineState.ASLEEP} and not left.settling)
+        elif isinstance(action, Remove):
+            assert left.state in {EngineState.ABSENT, EngineState.STOPPED, EngineState.FAILED}
+            assert not left.settling
+    leaving = [o for o in observed.values() if o.spec not in wanted and (o.settling or holds_memory(o.state))]
+    assert not any(set(o.spec.gpu_ids) & set(s.gpu_ids) for o in leaving for s in starts)
+
+
+def holds_memory(state: EngineState) -> bool:
+    return state not in {EngineState.ABSENT, EngineState.STOPPED, EngineState.FAILED}
 
 
 def turner(name: str, sleep_level: int = 1) -> EngineSpec:

@@ -7,6 +7,7 @@ import os
 import signal
 from collections.abc import AsyncIterator, Coroutine
 from contextlib import asynccontextmanager, suppress
+from dataclasses import replace
 from pathlib import Path, PurePath
 from typing import Any
 
@@ -236,6 +237,81 @@ def test_a_busy_engine_is_not_taken_for_a_wedged_one() -> None:
             done = house.client.probes
             await until(lambda: house.client.probes > done + 10)
             assert house.launcher.latest("a").alive
+
+    run(main())
+
+
+def test_other_engines_can_be_wanted_while_it_runs() -> None:
+    async def main() -> None:
+        house = House("a", "b")
+        async with house.running():
+            a, b = house.launcher.latest("a"), house.launcher.latest("b")
+            changed, new = replace(specs("b")[0], max_num_seqs=9), specs("c")[0]
+            house.supervisor.want((changed, new))
+            await until(lambda: house.states() == {"b": EngineState.READY, "c": EngineState.READY})
+            await until(lambda: house.launcher.latest("b") is not b)
+            assert a.stopped == b.stopped == [7]
+            assert house.launcher.latest("b").spec.max_num_seqs == 9
+            house.launcher.latest("c").exit(0)
+            await until(lambda: house.states().get("c") is not EngineState.READY)
+            await until(lambda: house.states()["c"] is EngineState.READY)
+        assert not any(handle.alive for handle in house.launcher.handles)
+
+    run(main())
+
+
+def test_an_engine_that_is_wanted_as_it_runs_is_not_touched() -> None:
+    async def main() -> None:
+        house = House("a", "b")
+        async with house.running():
+            a = house.launcher.latest("a")
+            version = house.fleet.snapshot.version
+            house.supervisor.want((replace(specs("a")[0], turn_group=""),))
+            await until(lambda: set(house.states()) == {"a"})
+            assert house.fleet.snapshot.version > version
+            assert a.alive
+            assert len(house.launcher.handles) == 2
+
+    run(main())
+
+
+@pytest.mark.parametrize("came_up", [False, True])
+def test_a_start_that_is_not_wanted_any_more_leaves_nothing(came_up: bool) -> None:
+    """Also where the process came up just before the supervisor heard of what is wanted."""
+
+    async def main() -> None:
+        house = House("a")
+        async with house.running():
+            house.launcher.gate = asyncio.Event()
+            house.supervisor.want(specs("a", "b"))
+            await until(lambda: house.launcher.starting == ["b"])
+            if came_up:
+                house.launcher.gate.set()
+                await until(lambda: len(house.launcher.handles) == 2)
+            house.supervisor.want(specs("a"))
+            await until(lambda: set(house.states()) == {"a"})
+            assert house.launcher.starting == []
+            assert [handle.spec.engine_id for handle in house.launcher.handles if handle.alive] == ["a"]
+
+    run(main())
+
+
+def test_on_a_gpu_the_new_engine_starts_when_the_old_one_is_gone() -> None:
+    async def main() -> None:
+        house = House("a")
+        [a, b] = (replace(s, device=Device.CUDA, gpu_ids=("0",)) for s in specs("a", "b"))
+        async with house.running():
+            house.supervisor.want((a,))
+            await until(lambda: len(house.launcher.handles) == 2 and house.states()["a"] is EngineState.READY)
+            old = house.launcher.latest("a")
+            old.hang_on_stop = True
+            house.supervisor.want((b,))
+            await until(lambda: old.stopped)
+            await asyncio.sleep(0.05)
+            assert house.launcher.starting == []
+            assert house.states() == {"a": EngineState.DRAINING, "b": EngineState.ABSENT}
+            old.exit(0)
+            await until(lambda: house.states() == {"b": EngineState.READY})
 
     run(main())
 

@@ -47,7 +47,12 @@ class WatchedFleet(Fleet):
 
     def publish(self, engines: tuple[EngineStatus, ...]) -> FleetSnapshot:
         stopping = any(e.detail == "the appliance is stopping" or e.state is S.STOPPED for e in engines)
-        groups = [e.turn_group for e in engines if e.turn_group and e.state in AWAKE and not stopping]
+        leaving = {e.engine_id for e in engines if e.detail == "it is not wanted any more"}
+        groups = [
+            e.turn_group
+            for e in engines
+            if e.turn_group and e.state in AWAKE and not stopping and e.engine_id not in leaving
+        ]
         assert len(groups) == len(set(groups)), f"two are up: {engines}"
         for engine in engines:
             life = self.lives.setdefault(engine.engine_id, [])
@@ -305,6 +310,59 @@ def test_a_second_replica_sleeps_while_the_first_serves_the_model() -> None:
             await asyncio.sleep(30)
             awake = [engine_id for engine_id, state in house.fleet.states().items() if state is S.READY]
             assert len([engine_id for engine_id in awake if engine_id.startswith("b")]) == 1
+
+    run(main())
+
+
+def test_a_newcomer_starts_once_and_the_group_goes_on() -> None:
+    async def main() -> None:
+        house = House(*turners("a", "b", sleep_level=1))
+        async with house.running():
+            assert await house.ask("b") == "x"
+            handles = [house.launcher.latest(name) for name in "ab"]
+            house.supervisor.want(turners("a", "b", "c", sleep_level=1))
+            await asyncio.sleep(30)
+            assert house.fleet.states() == {"a": S.ASLEEP, "b": S.ASLEEP, "c": S.READY}
+            for model_id in "abc":
+                assert await house.ask(model_id) == "x"
+            assert [house.launcher.latest(name) for name in "ab"] == handles
+            assert len(house.launcher.handles) == 3
+
+    run(main())
+
+
+def test_a_group_that_stays_keeps_its_turn_and_one_that_ends_wakes_its_last_engine() -> None:
+    async def main() -> None:
+        house = House(*turners("a", "b", "c", sleep_level=1))
+        async with house.running():
+            assert await house.ask("b") == "x"
+            woken = len(house.probes.woken)
+            house.supervisor.want(turners("a", "b", sleep_level=1))
+            await asyncio.sleep(30)
+            assert house.fleet.states() == {"a": S.ASLEEP, "b": S.READY}
+            assert len(house.probes.woken) == woken
+            house.supervisor.want(turners("a", sleep_level=1, group=""))
+            await asyncio.sleep(30)
+            assert house.fleet.states() == {"a": S.READY}
+            assert len(house.launcher.handles) == 3
+
+    run(main())
+
+
+@pytest.mark.parametrize("sleep_level", [0, 1])
+def test_a_new_group_among_running_engines(sleep_level: int) -> None:
+    async def main() -> None:
+        [z] = turners("z", sleep_level=0, group="")
+        house = House(z)
+        async with house.running():
+            members = [
+                replace(s, gpu_ids=("1",), sleep_level=sleep_level) for s in turners("a", "b", sleep_level=1, group="h")
+            ]
+            house.supervisor.want((z, *members))
+            await asyncio.sleep(60)
+            assert house.fleet.states() == {"z": S.READY, "a": S.READY, "b": S.ASLEEP}
+            for model_id in "baz":
+                assert await house.ask(model_id) == "x"
 
     run(main())
 
