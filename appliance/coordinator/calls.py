@@ -28,7 +28,8 @@ _REFUSALS = (EngineError, RequestError, Overloaded)
 class CallPurpose:
     """Which role calls for which task. `attempt` counts from 1; `keep` must stay in the budget after it.
 
-    The answer can do without an `optional` call, so it gets a share of the time only.
+    The answer can do without an `optional` call, so it gets a share of the time only. `calls_after` as in
+    `CallContext`.
     """
 
     role: Role
@@ -36,6 +37,7 @@ class CallPurpose:
     attempt: int = 1
     keep: Need = NOTHING
     optional: bool = False
+    calls_after: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -179,6 +181,7 @@ class Caller:
             remaining_tokens=self._budget.remaining_tokens,
             cache_salt=self._cache_salt,
             labels=self._labels,
+            calls_after=running.purpose.calls_after,
         )
         call = EngineCall(running.model_id, ask.messages, ask.sent_max_tokens, ask.params)
         return self._dispatcher.stream(call, context, on_sent)

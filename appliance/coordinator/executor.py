@@ -30,6 +30,7 @@ class Executor:
         self._prefix = prefix
         self._reserve = reserve
         self._work = TaskWork(run, self.needed, reserve, optional=bool(prefix))
+        self._tasks_after = graph.tasks_after()
         self._attempts: dict[str, list[Attempt]] = {task.task_id: [] for task in graph.tasks}
         self._results: dict[str, TaskResult] = {}
         self._begun: set[str] = set()
@@ -77,7 +78,8 @@ class Executor:
     def _input(self, task: Task) -> TaskInput:
         inputs = {need: self._results[need].result for need in task.needs}
         instruction = substitute(task.instruction, inputs)
-        return TaskInput(self._prefix + task.task_id, task.skill, instruction, self._run.question, inputs)
+        after = self._tasks_after[task.task_id]
+        return TaskInput(self._prefix + task.task_id, task.skill, instruction, self._run.question, inputs, after)
 
     def _record(
         self, task: Task, given: TaskInput, attempts: list[Attempt], chosen: Attempt | None, outcome: Outcome

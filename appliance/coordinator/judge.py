@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from appliance.coordinator.attempts import unusable
 from appliance.coordinator.budget import Need
 from appliance.coordinator.calls import CallPurpose
+from appliance.coordinator.critical_path import calls_after
 from appliance.coordinator.jury import jury
 from appliance.coordinator.run import RoleFailed, Run
 from appliance.coordinator.sampling import seed_of
@@ -73,8 +74,9 @@ class Judge:
         options = self._run.options
         sampling = options.sampling_of(Role.VERIFIER)
         seed = seed_of(self._run.seed_base, f"{task.task_id}/verdict", attempt)
+        after = calls_after(options, Role.VERIFIER, task.tasks_after)
         answer = await self._run.complete(
-            CallPurpose(Role.VERIFIER, task.task_id, attempt, self._keep(), optional=True),
+            CallPurpose(Role.VERIFIER, task.task_id, attempt, self._keep(), optional=True, calls_after=after),
             judges,
             lambda prompts: verifier_ask(prompts, task, result, sampling, seed),
         )

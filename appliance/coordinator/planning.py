@@ -5,6 +5,7 @@ from __future__ import annotations
 from appliance.coordinator.ask import Ask
 from appliance.coordinator.budget import NOTHING, Need
 from appliance.coordinator.calls import CallPurpose, Completion
+from appliance.coordinator.critical_path import calls_after
 from appliance.coordinator.planner import PLAN_ATTEMPTS, BadPlan, PlanningTask, planner_ask, read_plan
 from appliance.coordinator.prompt_set import PromptSet
 from appliance.coordinator.run import RoleFailed, Run
@@ -67,5 +68,6 @@ class Planning:
         def ask_for(prompts: PromptSet) -> Ask:
             return planner_ask(prompts, self._task, sampling, run.options.verification.repair_temperature, seed, bad)
 
-        purpose = CallPurpose(Role.PLANNER, _TASK_ID, number, keep, optional=keep is not NOTHING)
+        after = calls_after(run.options, Role.PLANNER)
+        purpose = CallPurpose(Role.PLANNER, _TASK_ID, number, keep, optional=keep is not NOTHING, calls_after=after)
         return await run.complete(purpose, run.options.roles.planner, ask_for)

@@ -44,6 +44,14 @@ class TaskGraph:
         """The task whose result answers the question."""
         return self.tasks[-1]
 
+    def tasks_after(self) -> Mapping[str, int]:
+        """Task id → tasks on the longest chain of those that wait for it; 0 where nothing does."""
+        after = dict.fromkeys((task.task_id for task in self.tasks), 0)
+        for task in reversed(self.tasks):
+            for need in task.needs:
+                after[need] = max(after[need], after[task.task_id] + 1)
+        return after
+
     def ready(self, done: AbstractSet[str], begun: AbstractSet[str] = frozenset()) -> tuple[Task, ...]:
         """The tasks whose needs are all in `done`, without those that are done or begun."""
         return tuple(t for t in self.tasks if t.task_id not in done | begun and done >= set(t.needs))
@@ -51,13 +59,17 @@ class TaskGraph:
 
 @dataclass(frozen=True, slots=True)
 class TaskInput:
-    """A task with its references filled in; `inputs` are the results that it was given, by task id."""
+    """A task with its references filled in.
+
+    `inputs` are the results that it was given, by task id; `tasks_after` others at least wait for it in a chain.
+    """
 
     task_id: str
     skill: str
     instruction: str
     question: str
     inputs: Mapping[str, str]
+    tasks_after: int = 0
 
 
 @dataclass(frozen=True, slots=True)

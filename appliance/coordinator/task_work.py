@@ -7,6 +7,7 @@ from collections.abc import Callable
 from appliance.coordinator.attempts import Attempt, best, executor_ask, unusable
 from appliance.coordinator.budget import Need
 from appliance.coordinator.calls import CallPurpose
+from appliance.coordinator.critical_path import calls_after
 from appliance.coordinator.judge import Judge
 from appliance.coordinator.run import RoleFailed, Run
 from appliance.coordinator.sampling import seed_of
@@ -77,8 +78,10 @@ class TaskWork:
         temperature = limits.temperature if number == 1 else options.verification.repair_temperature
         seed = seed_of(self._run.seed_base, task.task_id, number)
         optional = number > 1 or self._optional
+        keep = self._needed() if optional else self._reserve()
+        after = calls_after(options, Role.EXECUTOR, task.tasks_after)
         made = await self._run.complete(
-            CallPurpose(Role.EXECUTOR, task.task_id, number, self._needed() if optional else self._reserve(), optional),
+            CallPurpose(Role.EXECUTOR, task.task_id, number, keep, optional, after),
             options.roles.executors[task.skill],
             lambda prompts: executor_ask(prompts, task, limits, temperature, seed),
         )

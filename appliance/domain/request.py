@@ -52,6 +52,7 @@ class CallContext:
     """What every call below a request carries. `deadline_s` is on the monotonic clock.
 
     `labels` are those of the request and its tenant together: no engine may get the call that may not see all of them.
+    `calls_after` calls at least follow this one, one after the other, until the request is answered.
     """
 
     request_id: str
@@ -64,6 +65,7 @@ class CallContext:
     remaining_tokens: int
     cache_salt: str
     labels: frozenset[str] = frozenset()
+    calls_after: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -136,3 +136,8 @@ def test_what_has_begun_is_not_ready_again() -> None:
     read = graph(plan(("s1", "math", "1"), ("s2", "math", "2"), ("s3", "math", "$s1")))
     assert [t.task_id for t in read.ready(set(), {"s1"})] == ["s2"]
     assert [t.task_id for t in read.ready({"s1"}, {"s1", "s2"})] == ["s3"]
+
+
+def test_the_longest_chain_after_each_task() -> None:
+    read = graph(plan(("s1", "math", "1+1"), ("s2", "math", "$s1+1"), ("s3", "math", "2+2"), ("s4", "math", "$s2+$s3")))
+    assert read.tasks_after() == {"s1": 2, "s2": 1, "s3": 1, "s4": 0}
