@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, StringConstraints, ValidationError, model_validator
 
+from appliance.domain.identifier import Identifier
 from appliance.domain.placement_settings import PlacementSettings
+from appliance.domain.routing_settings import EffortsSettings, Pattern, RuleSettings, rule_problems, unknown
+from appliance.domain.strategy import BUILT_IN, DIRECT, PASSTHROUGH, PLAN_EXECUTE_VERIFY
 from appliance.errors import ConfigError
 
-Identifier = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9._-]{0,62}$")]
+DottedPath = Annotated[str, StringConstraints(pattern=r"^[A-Za-z_][\w.]*:[A-Za-z_]\w*$")]
 
 ENVIRONMENT_OVERRIDES = {
     "APPLIANCE_HOST": ("server", "host"),
@@ -161,7 +164,7 @@ class RolesSettings(_Section):
 class DirectRule(_Section):
     """When `auto` orchestrates: the prompt shows at least `min_cues` matches of the `cues` taken together."""
 
-    cues: tuple[str, ...] = ()
+    cues: tuple[Pattern, ...] = ()
     """Regular expressions; each match counts once."""
     min_cues: int = Field(2, ge=0)
     """Fewer matches than this: the generalist answers directly."""
@@ -217,6 +220,18 @@ class CoordinatorSettings(_Section):
 
     virtual_model: Identifier = "auto"
     """Name under which callers reach the coordinator."""
+    strategies: dict[Identifier, DottedPath] = Field(default_factory=dict)
+    """Further strategies: name → `package.module:Class` of a class without arguments that has the method `answer`."""
+    easy: Identifier = DIRECT
+    """Strategy of requests with few cues."""
+    orchestrated: Identifier = PLAN_EXECUTE_VERIFY
+    """Strategy of requests with enough cues."""
+    rules: tuple[RuleSettings, ...] = ()
+    """Rules that come before the cues, in order: the first that matches decides."""
+    effort: EffortsSettings = Field(default_factory=lambda: EffortsSettings())
+    """What each effort allows."""
+    allow_choice: bool = False
+    """Callers may choose the strategy with the body field `strategy`: for evaluations and replays."""
     direct: DirectRule = Field(default_factory=lambda: DirectRule())
     """The rule that chooses between direct and orchestrated."""
     budget: BudgetSettings = Field(default_factory=lambda: BudgetSettings())
@@ -227,6 +242,22 @@ class CoordinatorSettings(_Section):
         default_factory=dict
     )
     """Sampling by role."""
+
+    def known_strategies(self) -> tuple[str, ...]:
+        """Names that `auto` may be answered with."""
+        return (*BUILT_IN, *self.strategies)
+
+    def problems(self) -> Iterator[str]:
+        """Strategies that are not there and rules that can't be meant so, each with its key and the way out."""
+        known = self.known_strategies()
+        named = [("easy", self.easy), ("orchestrated", self.orchestrated)]
+        for effort, allows in self.effort.by_effort():
+            named += [(f"effort.{effort.value}.strategies", name) for name in allows.strategies or ()]
+        yield from (unknown(key, name, known) for key, name in named if name not in known)
+        yield from rule_problems(self.rules, known)
+        for name in self.strategies:
+            if name in (*BUILT_IN, PASSTHROUGH):
+                yield f"coordinator.strategies.{name}: the house has a strategy of this name; choose another one"
 
 
 class LabelSettings(_Section):
@@ -323,7 +354,8 @@ class Settings(_Section):
                     raise ValueError(f"roles.{key}: {model} is not in the pool; add it there or name one of {pool}")
         if self.roles.planner and not self.roles.executors:
             raise ValueError("roles.executors: a planner needs at least one skill with an executor")
-        if problems := [*self.policy.problems(pool), *self.placement.problems(pool, self.role_models())]:
+        problems = [*self.coordinator.problems(), *self.policy.problems(pool)]
+        if problems := [*problems, *self.placement.problems(pool, self.role_models())]:
             raise ValueError("; ".join(problems))
         return self
 

@@ -6,6 +6,7 @@ import pytest
 
 from appliance.bootstrap.options import coordinator_options
 from appliance.bootstrap.pool import pool_models
+from appliance.bootstrap.strategies import load_strategies
 from appliance.cli.config_reference import reference
 from appliance.config import ENVIRONMENT_OVERRIDES, json_schema, load
 from appliance.coordinator.router import Router
@@ -21,8 +22,7 @@ def test_configuration_loads_and_its_models_are_in_the_catalog(file: Path) -> No
     assert set(models) == {member.model for member in settings.pool}
     for member in settings.pool:
         assert member.engine.max_model_len <= models[member.model].context_tokens
-    options = coordinator_options(settings)
-    Router(options.direct, options.roles)
+    Router(coordinator_options(settings), load_strategies(settings))
 
 
 def test_documents_of_the_configuration_are_up_to_date() -> None:

@@ -11,7 +11,10 @@ from appliance.coordinator.options import (
     Sampling,
     Verification,
 )
+from appliance.coordinator.routing_options import Condition, EffortLimits, Rule
 from appliance.domain.model import Role
+from appliance.domain.request import Effort
+from appliance.domain.routing_settings import RuleSettings
 
 
 def coordinator_options(settings: Settings) -> CoordinatorOptions:
@@ -21,6 +24,11 @@ def coordinator_options(settings: Settings) -> CoordinatorOptions:
         roles=_roles(settings),
         virtual_model=said.virtual_model,
         direct=DirectRule(**said.direct.model_dump()),
+        rules=tuple(_rule(rule) for rule in said.rules),
+        easy=said.easy,
+        orchestrated=said.orchestrated,
+        allow_choice=said.allow_choice,
+        efforts={effort: EffortLimits(**allows.model_dump()) for effort, allows in said.effort.by_effort()},
         budget=BudgetLimits(**said.budget.model_dump()),
         verification=Verification(**said.verification.model_dump()),
         sampling={Role(role): Sampling(**limits.model_dump()) for role, limits in said.limits.items()},
@@ -36,3 +44,8 @@ def _roles(settings: Settings) -> Roles:
         verifier=said.verifier,
         synthesizer=said.synthesizer,
     )
+
+
+def _rule(said: RuleSettings) -> Rule:
+    when = said.when.model_dump() | {"effort": tuple(Effort(effort) for effort in said.when.effort)}
+    return Rule(said.name, said.use, Condition(**when))

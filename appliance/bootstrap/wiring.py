@@ -19,11 +19,11 @@ from appliance.bootstrap.options import coordinator_options
 from appliance.bootstrap.policy import data_policy
 from appliance.bootstrap.pool import verify
 from appliance.bootstrap.server import HttpServer, listen
+from appliance.bootstrap.strategies import load_strategies
 from appliance.bootstrap.traces import CountedTraces
 from appliance.config import Settings
 from appliance.coordinator.coordinator import Coordinator
 from appliance.coordinator.prompts import load_prompt_sets
-from appliance.coordinator.strategies import default_strategies
 from appliance.dispatch.dispatcher import Dispatcher
 from appliance.domain.engine import EngineSpec
 from appliance.domain.fleet import Fleet
@@ -122,7 +122,7 @@ def _coordinator(
         {model_id: sets[model.prompt_set] for model_id, model in models.items()},
         dispatcher,
         traces,
-        default_strategies(),
+        load_strategies(settings),
         salt_secret=secrets.token_bytes(32),
         policy=policy,
     )

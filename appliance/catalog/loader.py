@@ -10,7 +10,8 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError, model_validator
 
 from appliance.catalog.architecture import geometry_from_config
-from appliance.config import Identifier, describe
+from appliance.config import describe
+from appliance.domain.identifier import Identifier
 from appliance.domain.model import Model, ModelFile, Role
 from appliance.errors import CatalogError
 

@@ -12,6 +12,7 @@ from rich.console import Console
 from appliance.cli import trace_view
 from appliance.cli.connection import Connection, Reply, locate
 from appliance.cli.options import ConfigOption, KeyFileOption, UrlOption
+from appliance.domain.request import Effort
 from appliance.errors import EngineUnavailable
 from appliance.gateway.traces import load
 
@@ -21,6 +22,8 @@ _PATH = "/v1/chat/completions"
 def ask(
     question: Annotated[str, typer.Argument(help="What to ask.")],
     model: Annotated[str, typer.Option(help="A model of the pool, or `auto` for the coordinator.")] = "auto",
+    effort: Annotated[Effort | None, typer.Option(help="How much `auto` may spend on the answer.")] = None,
+    strategy: Annotated[str | None, typer.Option(help="How `auto` is to answer, where callers may choose.")] = None,
     stream: Annotated[bool, typer.Option("--stream", help="Show progress (dim) and the answer as they come.")] = False,
     trace: Annotated[bool, typer.Option("--trace", help="Show the tree of what was done afterwards.")] = False,
     config: ConfigOption = None,
@@ -30,6 +33,8 @@ def ask(
     """Ask the running appliance; the answer goes to stdout (and the tree below it), progress to stderr."""
     connection = locate(config, url, key_file)
     body = {"model": model, "messages": [{"role": "user", "content": question}], "stream": stream}
+    wishes = {"effort": effort and effort.value, "strategy": strategy}
+    body |= {name: wish for name, wish in wishes.items() if wish is not None}
     with connection.post(_PATH, body) as reply:
         trace_id = reply.headers.get("x-trace-id", "")
         if stream:

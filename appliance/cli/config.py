@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from appliance.bootstrap.pool import pool_models
+from appliance.bootstrap.strategies import load_strategies
 from appliance.cli.config_reference import reference as reference_of
 from appliance.config import ENVIRONMENT_OVERRIDES, json_schema, load
 
@@ -20,6 +21,7 @@ def check(file: Annotated[Path, typer.Argument(help="The file to check.")]) -> N
     """Check a configuration file and that its models are in the catalog; every problem is named with its key."""
     settings = load(file)
     pool_models(settings)
+    load_strategies(settings)
     engines = sum(member.replicas for member in settings.pool)
     typer.echo(f"{file}: good; {len(settings.pool)} models, {engines} engines, data in {settings.data_dir}")
 

@@ -9,6 +9,7 @@ import logging
 import time
 from collections.abc import AsyncGenerator, Callable, Mapping
 from contextlib import aclosing
+from dataclasses import replace
 from typing import Protocol
 
 from appliance.coordinator.budget import Budget
@@ -16,16 +17,25 @@ from appliance.coordinator.calls import Caller
 from appliance.coordinator.options import CoordinatorOptions
 from appliance.coordinator.prompt_set import PromptSet
 from appliance.coordinator.recorder import Identity, Recorder
-from appliance.coordinator.router import DIRECT, PASSTHROUGH, Router
+from appliance.coordinator.router import Router
 from appliance.coordinator.run import RoleFailed, Run
 from appliance.coordinator.strategies.strategy import Strategy
 from appliance.dispatch.dispatcher import Dispatcher
 from appliance.domain.model import Role
 from appliance.domain.policy import OPEN, DataPolicy
-from appliance.domain.request import AnswerEvent, ChatRequest, Finished
+from appliance.domain.request import AnswerEvent, ChatRequest, Effort, Finished
+from appliance.domain.strategy import DIRECT, PASSTHROUGH
 from appliance.domain.tenant import Tenant
 from appliance.domain.trace import Decision, Outcome, Trace
-from appliance.errors import ApplianceError, BudgetExhausted, ConfigError, EngineUnavailable, NotAllowed, UnknownModel
+from appliance.errors import (
+    ApplianceError,
+    BudgetExhausted,
+    ConfigError,
+    EngineUnavailable,
+    InvalidRequest,
+    NotAllowed,
+    UnknownModel,
+)
 
 logger = logging.getLogger(__name__)
 
@@ -63,7 +73,9 @@ class Coordinator:
         wall_clock: Callable[[], float] = time.time,
     ) -> None:
         _check_roles(options, prompt_sets)
-        self._options = options
+        self._options = {effort: options.at(effort) for effort in Effort}
+        self._routers = {effort: Router(at, strategies) for effort, at in self._options.items()}
+        self._virtual_model = options.virtual_model
         self._prompt_sets = prompt_sets
         self._dispatcher = dispatcher
         self._traces = traces
@@ -72,7 +84,6 @@ class Coordinator:
         self._policy = policy
         self._clock = clock
         self._wall_clock = wall_clock
-        self._router = Router(options.direct, options.roles)
         self._running: set[asyncio.Task[Finished]] = set()
         self._saves: set[asyncio.Task[None]] = set()
 
@@ -103,8 +114,8 @@ class Coordinator:
         await asyncio.gather(*self._saves)
 
     def _open(self, request: ChatRequest, request_id: str, trace_id: str, tenant: Tenant) -> Run:
-        options, started_s = self._options, self._clock()
-        limits = options.budget if request.model == options.virtual_model else options.passthrough_budget
+        options, started_s = self._options[request.effort], self._clock()
+        limits = options.budget if request.model == self._virtual_model else options.passthrough_budget
         budget = Budget(limits.lowered(request.budget), started_s)
         identity = Identity(trace_id, request_id, tenant.name, request.model, self._wall_clock())
         recorder = Recorder(identity, tenant.keep_content)
@@ -117,6 +128,7 @@ class Coordinator:
                 param="labels",
             )
         caller = Caller(self._dispatcher, budget, recorder, cache_salt=salt, labels=labels, clock=self._clock)
+        request = replace(request, labels=tuple(sorted(labels)))
         return Run(request, options, self._prompt_sets, budget, recorder, caller)
 
     async def _work(self, run: Run) -> Finished:
@@ -160,11 +172,13 @@ class Coordinator:
 
     def _decide(self, run: Run) -> Decision:
         request = run.request
-        if request.model == self._options.virtual_model:
-            return self._router.decide(request)
+        if request.model == self._virtual_model:
+            return self._routers[request.effort].decide(request, run.recorder.identity.tenant)
+        if request.strategy is not None:
+            raise InvalidRequest(f"strategy: only {self._virtual_model} has strategies; leave it out", param="strategy")
         if request.model in self._prompt_sets:
             return Decision(PASSTHROUGH, ("the caller named the model",))
-        known = ", ".join((self._options.virtual_model, *sorted(self._prompt_sets)))
+        known = ", ".join((self._virtual_model, *sorted(self._prompt_sets)))
         raise UnknownModel(f"there is no model {request.model!r} here; known: {known}", param="model")
 
     async def _fall_back(self, run: Run, failure: RoleFailed | BudgetExhausted) -> str:

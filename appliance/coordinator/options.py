@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import TypeVar
 
+from appliance.coordinator.routing_options import DEFAULT_EFFORTS, EffortLimits, Rule
 from appliance.domain.model import Role
-from appliance.domain.request import BudgetWish
+from appliance.domain.request import BudgetWish, Effort
+from appliance.domain.strategy import DIRECT, PLAN_EXECUTE_VERIFY
 
 Number = TypeVar("Number", int, float)
 
@@ -75,6 +78,16 @@ class BudgetLimits:
             gpu_s=wish.gpu_s if self.gpu_s is None else _least(self.gpu_s, wish.gpu_s),
         )
 
+    def times(self, factor: float) -> BudgetLimits:
+        """All of it `factor` times, but for the tasks of a plan and their depth."""
+        return replace(
+            self,
+            calls=max(1, round(self.calls * factor)),
+            tokens=max(1, round(self.tokens * factor)),
+            wall_s=self.wall_s * factor,
+            gpu_s=None if self.gpu_s is None else self.gpu_s * factor,
+        )
+
 
 def _least(limit: Number, wish: Number | None) -> Number:
     return limit if wish is None else min(limit, wish)
@@ -112,17 +125,33 @@ class Verification:
         measured = self.thresholds.get((verifier, skill))
         return (self.threshold, False) if measured is None else (measured, True)
 
+    def times(self, factor: float) -> Verification:
+        """With `factor` times as many repairs and replans, rounded up."""
+        return replace(
+            self,
+            repair_attempts=math.ceil(self.repair_attempts * factor),
+            replans=math.ceil(self.replans * factor),
+        )
+
 
 @dataclass(frozen=True, slots=True)
 class CoordinatorOptions:
     """Everything the coordinator is told at start. `sampling` may leave roles out; they get the defaults.
 
     `families` says which family each model of the pool belongs to.
+    `rules` choose a strategy in order; where none matches, `orchestrated` answers what `direct` says has enough cues,
+    `easy` all else. `allowed` are the strategies that may be used (None: all), `efforts` changes all of this.
     """
 
     roles: Roles
     virtual_model: str = "auto"
     direct: DirectRule = field(default_factory=DirectRule)
+    rules: tuple[Rule, ...] = ()
+    easy: str = DIRECT
+    orchestrated: str = PLAN_EXECUTE_VERIFY
+    allow_choice: bool = False
+    allowed: tuple[str, ...] | None = None
+    efforts: Mapping[Effort, EffortLimits] = field(default_factory=lambda: DEFAULT_EFFORTS)
     budget: BudgetLimits = field(default_factory=BudgetLimits)
     passthrough_budget: BudgetLimits = PASSTHROUGH_LIMITS
     verification: Verification = field(default_factory=Verification)
@@ -132,3 +161,16 @@ class CoordinatorOptions:
     def sampling_of(self, role: Role) -> Sampling:
         """Sampling of one role."""
         return self.sampling.get(role, Sampling())
+
+    def at(self, effort: Effort) -> CoordinatorOptions:
+        """What holds for requests of this effort."""
+        limits = self.efforts.get(effort, EffortLimits())
+        verification = self.verification.times(limits.attempts_factor)
+        cues = self.direct.min_cues
+        return replace(
+            self,
+            allowed=limits.strategies,
+            budget=self.budget.times(limits.budget_factor),
+            verification=replace(verification, enabled=verification.enabled and limits.verify),
+            direct=replace(self.direct, min_cues=cues if limits.min_cues is None else min(cues, limits.min_cues)),
+        )

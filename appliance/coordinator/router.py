@@ -1,57 +1,114 @@
 """The strategy for a request: rules, each with its reason. Pure.
 
-1. Without a planner and executors everything is direct.
-2. What only one call can keep (tools, a response format, several choices, logprobs) is direct.
-3. A conversation that does not end with the user is direct.
-4. A very long prompt is direct.
-5. Enough cues in the last user message: orchestrate; else direct.
+What is wanted:
+1. What only one call can keep (tools, a response format, several choices, logprobs) is direct, and so is a
+   conversation that does not end with the user.
+2. The caller's own choice, where the configuration leaves it to callers.
+3. The operator's rules in their order: the first that matches.
+4. Enough cues in the last message, unless it is very long: `orchestrated`; else `easy`.
+
+Whether it can be had:
+5. The effort must allow it.
+6. `plan_execute_verify` needs a planner and executors.
+What can't is answered by `easy` where that can, else directly; a caller who chose it is told so.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 
-from appliance.coordinator.options import DirectRule, Roles
+from appliance.coordinator.options import CoordinatorOptions
+from appliance.coordinator.rule_match import Matcher
 from appliance.domain.request import ChatRequest
+from appliance.domain.strategy import DIRECT, PASSTHROUGH, PLAN_EXECUTE_VERIFY
 from appliance.domain.trace import Decision
-from appliance.errors import ConfigError
-
-DIRECT = "direct"
-PASSTHROUGH = "passthrough"
-ORCHESTRATED = "plan_execute_verify"
+from appliance.errors import ConfigError, InvalidRequest
 
 
 class Router:
-    """The rules of one configuration, compiled once. Raises ConfigError for a cue that is no regular expression."""
+    """The rules of one configuration at one effort, compiled once; `known` are the strategies that there are.
 
-    def __init__(self, rule: DirectRule, roles: Roles) -> None:
-        self._rule = rule
-        self._can_plan = bool(roles.planner and roles.executors)
-        self._cues = tuple(_compiled(cue) for cue in rule.cues)
+    Raises ConfigError for a cue that is no regular expression.
+    """
 
-    def decide(self, request: ChatRequest) -> Decision:
-        """The strategy and why. The reasons quote the configuration, never the prompt."""
-        reason = next(self._direct_reasons(request), None)
-        if reason is not None:
-            return Decision(DIRECT, (reason,))
-        counts = [(cue.pattern, len(cue.findall(request.messages[-1].content))) for cue in self._cues]
-        found, wanted = sum(count for _, count in counts), self._rule.min_cues
+    def __init__(self, options: CoordinatorOptions, known: Collection[str]) -> None:
+        self._options = options
+        self._known = tuple(name for name in known if name != PASSTHROUGH)
+        self._can_plan = bool(options.roles.planner and options.roles.executors)
+        self._cues = tuple(_compiled(cue) for cue in options.direct.cues)
+        self._rules = tuple((rule, Matcher(rule.when)) for rule in options.rules)
+
+    def decide(self, request: ChatRequest, tenant: str) -> Decision:
+        """The strategy and why. The reasons quote the configuration, never the prompt.
+
+        Raises InvalidRequest for a strategy of the caller's choice that can't be had.
+        """
+        chosen = self._chosen(request)
+        if (kept := next(_one_call_reasons(request), None)) is not None:
+            return Decision(DIRECT, (kept,))
+        if chosen is not None:
+            return Decision(chosen, ("the caller chose it",))
+        wanted = self._by_rule(request, tenant) or self._by_default(request)
+        return self._possible(wanted, request)
+
+    def _chosen(self, request: ChatRequest) -> str | None:
+        name = request.strategy
+        if name is None:
+            return None
+        if not self._options.allow_choice:
+            raise _refused("callers may not choose here; leave it out, or set coordinator.allow_choice")
+        if name not in self._known:
+            raise _refused(f"there is none of the name {name}; known: {', '.join(self._known)}")
+        if obstacle := self._obstacle(name, request):
+            raise _refused(obstacle)
+        return name
+
+    def _by_rule(self, request: ChatRequest, tenant: str) -> Decision | None:
+        for rule, matcher in self._rules:
+            matched = matcher.matched(request, tenant)
+            if matched is not None:
+                return Decision(rule.use, (f"rule {rule.name}: {', '.join(matched) or 'every request'}",))
+        return None
+
+    def _by_default(self, request: ChatRequest) -> Decision:
+        options, rule = self._options, self._options.direct
+        last = request.messages[-1].content
+        if len(last) > rule.max_prompt_chars:
+            return Decision(options.easy, (f"{len(last)} characters > {rule.max_prompt_chars}",))
+        counts = [(cue.pattern, len(cue.findall(last))) for cue in self._cues]
+        found, wanted = sum(count for _, count in counts), rule.min_cues
         if found < wanted:
-            return Decision(DIRECT, (f"{found} cues < {wanted}",))
+            return Decision(options.easy, (f"{found} cues < {wanted}",))
         which = ", ".join(f"{pattern} ×{count}" for pattern, count in counts if count)
-        return Decision(ORCHESTRATED, (f"{found} cues ≥ {wanted}" + (f": {which}" if which else ""),))
+        return Decision(options.orchestrated, (f"{found} cues ≥ {wanted}" + (f": {which}" if which else ""),))
 
-    def _direct_reasons(self, request: ChatRequest) -> Iterator[str]:
-        if not self._can_plan:
-            yield "no planner and executors are configured"
-        for field in _one_call_fields(request):
-            yield f"the request asks for {field}, which one call must keep"
-        last = request.messages[-1] if request.messages else None
-        if last is None or last.role != "user":
-            yield "the conversation does not end with the user"
-        elif len(last.content) > self._rule.max_prompt_chars:
-            yield f"{len(last.content)} characters > {self._rule.max_prompt_chars}"
+    def _possible(self, wanted: Decision, request: ChatRequest) -> Decision:
+        """What is wanted, or what stands in for it."""
+        reasons = wanted.reasons
+        for name in (wanted.strategy, self._options.easy):
+            obstacle = self._obstacle(name, request)
+            if not obstacle:
+                return Decision(name, reasons)
+            if obstacle not in reasons:
+                reasons = (*reasons, obstacle)
+        return Decision(DIRECT, reasons)
+
+    def _obstacle(self, name: str, request: ChatRequest) -> str:
+        """Why a strategy can't be had; empty when it can."""
+        allowed = self._options.allowed
+        if allowed is not None and name not in allowed and name != DIRECT:
+            return f"effort {request.effort.value} does not allow {name}"
+        if name == PLAN_EXECUTE_VERIFY and not self._can_plan:
+            return "no planner and executors are configured"
+        return ""
+
+
+def _one_call_reasons(request: ChatRequest) -> Iterator[str]:
+    for field in _one_call_fields(request):
+        yield f"the request asks for {field}, which one call must keep"
+    if not request.messages or request.messages[-1].role != "user":
+        yield "the conversation does not end with the user"
 
 
 def _one_call_fields(request: ChatRequest) -> Iterator[str]:
@@ -65,6 +122,10 @@ def _one_call_fields(request: ChatRequest) -> Iterator[str]:
         yield "n > 1"
     if sampling.get("logprobs"):
         yield "logprobs"
+
+
+def _refused(reason: str) -> InvalidRequest:
+    return InvalidRequest(f"strategy: {reason}", param="strategy")
 
 
 def _compiled(cue: str) -> re.Pattern[str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from enum import StrEnum
 from typing import Any
 
 from appliance.domain.model import Role
@@ -16,6 +17,14 @@ class ChatMessage:
     role: str
     content: str
     extra: Mapping[str, Any] = field(default_factory=dict)
+
+
+class Effort(StrEnum):
+    """How much may be spent on an answer; the configuration says what each step allows."""
+
+    LOW = "low"
+    MEDIUM = "medium"
+    HIGH = "high"
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +44,8 @@ class ChatRequest:
     `model` is a pool model or a virtual one (`auto`). `sampling` holds OpenAI's request fields that go to the engine
     unchanged when one call answers (temperature, top_p, stop, seed, response_format, tools, logprobs, …).
     `max_tokens` bounds the answer; None means what the model's context leaves. `labels` say what its data are, besides
-    what its tenant's always are; every call below inherits them.
+    what its tenant's always are; every call below inherits them. `strategy` is the caller's own choice of a way to
+    answer; None leaves it to the router.
     """
 
     model: str
@@ -45,6 +55,8 @@ class ChatRequest:
     show_progress: bool = True
     labels: tuple[str, ...] = ()
     budget: BudgetWish = field(default_factory=BudgetWish)
+    effort: Effort = Effort.MEDIUM
+    strategy: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

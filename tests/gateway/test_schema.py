@@ -102,6 +102,30 @@ def test_stop_may_be_one_string_and_limits_have_two_names() -> None:
     assert request.max_tokens == 7
 
 
+@pytest.mark.parametrize(
+    ("fields", "effort"),
+    [
+        ({}, "medium"),
+        ({"effort": "low"}, "low"),
+        ({"effort": "low", "reasoning_effort": "high"}, "low"),
+        *(({"reasoning_effort": said}, "low") for said in ("none", "minimal", "low")),
+        ({"reasoning_effort": "medium"}, "medium"),
+        *(({"reasoning_effort": said}, "high") for said in ("high", "xhigh", "max")),
+    ],
+)
+def test_effort_is_ours_or_openais(fields: dict[str, Any], effort: str) -> None:
+    request = parse(orjson.dumps(chat(**fields))).to_domain()
+    assert request.effort.value == effort
+    assert request.sampling.get("reasoning_effort") == fields.get("reasoning_effort")
+
+
+def test_labels_and_a_choice_of_strategy_are_short_names() -> None:
+    request = parse(orjson.dumps(chat(labels=["pii", "code", "pii"], strategy="direct"))).to_domain()
+    assert (request.labels, request.strategy) == (("code", "pii"), "direct")
+    assert said(labels=["Not a name"]).param == "labels[0]"
+    assert said(strategy="Not a name").param == "strategy"
+
+
 def test_fields_that_only_openai_knows_go_nowhere() -> None:
     ignored = {"user": "u", "metadata": {"a": "b"}, "store": True, "service_tier": "flex", "prompt_cache_key": "p"}
     assert parse(orjson.dumps(chat(**ignored))).to_domain().sampling == {}

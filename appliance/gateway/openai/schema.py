@@ -9,11 +9,10 @@ import orjson
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, WithJsonSchema, model_validator
 from pydantic_core import PydanticCustomError
 
-from appliance.domain.request import BudgetWish, ChatMessage, ChatRequest
+from appliance.domain.identifier import Identifier
+from appliance.domain.request import BudgetWish, ChatMessage, ChatRequest, Effort
 from appliance.errors import InvalidRequest
 from appliance.gateway.error_responses import invalid
-
-LABEL_PATTERN: Final = r"^[a-z0-9][a-z0-9._-]{0,62}$"
 
 MAX_DEPTH: Final = 64
 """Deepest nesting of arrays and objects in a body."""
@@ -36,6 +35,11 @@ _ENGINE_FIELDS: Final = (
     *("structured_outputs", "chat_template_kwargs"),
 )
 """What goes to the engine unchanged when one call answers."""
+
+_EFFORTS: Final = {
+    **dict.fromkeys(("none", "minimal", "low"), Effort.LOW),
+    **dict.fromkeys(("high", "xhigh", "max"), Effort.HIGH),
+}
 
 _TEXT_PARTS: Final = {
     "anyOf": [
@@ -148,7 +152,7 @@ class BudgetBody(_Body):
 
 
 class ChatCompletionBody(_Body):
-    """A chat completion request: OpenAI's fields, those of vLLM's that are safe to pass on, and `show_progress`."""
+    """A chat completion request: OpenAI's fields, those of vLLM's that are safe to pass on, and ours."""
 
     model: Annotated[str, Field(min_length=1, max_length=256)]
     messages: Annotated[list[Message], Field(min_length=1, max_length=2_048)]
@@ -184,10 +188,14 @@ class ChatCompletionBody(_Body):
 
     show_progress: bool = True
     """Ours: send the work on the answer as reasoning."""
-    labels: Annotated[list[Annotated[str, Field(pattern=LABEL_PATTERN)]], Field(max_length=16)] | None = None
+    labels: Annotated[list[Identifier], Field(max_length=16)] | None = None
     """Ours: what the data of the request are (`confidential`, …); only models and nodes that may see them are used."""
     budget: BudgetBody | None = None
     """Ours: limits of this request below those of the configuration."""
+    effort: Literal["low", "medium", "high"] | None = None
+    """Ours: how much may be spent on an answer of `auto`; `reasoning_effort` says it where this does not."""
+    strategy: Identifier | None = None
+    """Ours: how `auto` is to answer, where the configuration leaves it to callers (`coordinator.allow_choice`)."""
 
     user: str | None = None
     metadata: dict[str, str] | None = None
@@ -223,7 +231,15 @@ class ChatCompletionBody(_Body):
             show_progress=self.show_progress,
             labels=tuple(sorted(set(self.labels or ()))),
             budget=self.budget.to_domain() if self.budget else BudgetWish(),
+            effort=self._effort(),
+            strategy=self.strategy,
         )
+
+    def _effort(self) -> Effort:
+        """Our own field, else OpenAI's, whose outer steps count as the nearest one of ours."""
+        if self.effort is not None:
+            return Effort(self.effort)
+        return _EFFORTS.get(self.reasoning_effort or "", Effort.MEDIUM)
 
 
 def parse(body: bytes) -> ChatCompletionBody:
