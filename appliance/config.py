@@ -190,6 +190,17 @@ class BudgetSettings(_Section):
     """How deep plans may stand in each other: 1 is one plan, with 2 a task of it may be planned again."""
 
 
+class TenantBudgetSettings(_Section):
+    """What each tenant may use, all of its requests together. Null: no limit."""
+
+    tokens_per_min: int | None = Field(None, ge=1)
+    """Prompt and completion tokens within the last minute."""
+    gpu_s_per_hour: float | None = Field(None, gt=0)
+    """Device-seconds within the last hour."""
+    requests_in_flight: int | None = Field(None, ge=1)
+    """Requests that are answered at the same time; more of them are refused with 429 and a time to wait."""
+
+
 class RoleLimits(_Section):
     """Sampling of one role."""
 
@@ -236,6 +247,8 @@ class CoordinatorSettings(_Section):
     """The rule that chooses between direct and orchestrated."""
     budget: BudgetSettings = Field(default_factory=lambda: BudgetSettings())
     """Limits of one request."""
+    tenant_budget: TenantBudgetSettings = Field(default_factory=lambda: TenantBudgetSettings())
+    """Limits of each tenant."""
     verification: VerificationSettings = Field(default_factory=lambda: VerificationSettings())
     """How results are judged and mended."""
     limits: dict[Literal["planner", "executor", "verifier", "synthesizer", "generalist"], RoleLimits] = Field(

@@ -12,6 +12,7 @@ from appliance.coordinator.options import (
     Verification,
 )
 from appliance.coordinator.routing_options import Condition, EffortLimits, Rule
+from appliance.coordinator.tenant_budget import TenantLimits
 from appliance.domain.model import Role
 from appliance.domain.request import Effort
 from appliance.domain.routing_settings import RuleSettings
@@ -31,6 +32,7 @@ def coordinator_options(settings: Settings) -> CoordinatorOptions:
         efforts={effort: EffortLimits(**allows.model_dump()) for effort, allows in said.effort.by_effort()},
         budget=BudgetLimits(**said.budget.model_dump()),
         verification=Verification(**said.verification.model_dump()),
+        tenant_budget=TenantLimits(**said.tenant_budget.model_dump()),
         sampling={Role(role): Sampling(**limits.model_dump()) for role, limits in said.limits.items()},
     )
 

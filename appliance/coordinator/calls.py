@@ -8,8 +8,9 @@ from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
 from dataclasses import dataclass, field, replace
 
+from appliance.coordinator.accounts import Accounts, Charge, Estimate
 from appliance.coordinator.ask import Ask
-from appliance.coordinator.budget import NOTHING, Budget, Need, Reservation
+from appliance.coordinator.budget import NOTHING, Need
 from appliance.coordinator.recorder import Recorder
 from appliance.dispatch.dispatcher import Dispatcher, Sent
 from appliance.domain.model import Role
@@ -57,7 +58,7 @@ class _Running:
     purpose: CallPurpose
     model_id: str
     ask: Ask
-    reservation: Reservation
+    charge: Charge
     started_s: float
     deadline_s: float
     sent: Sent | None = None
@@ -94,7 +95,7 @@ class Caller:
     def __init__(
         self,
         dispatcher: Dispatcher,
-        budget: Budget,
+        accounts: Accounts,
         recorder: Recorder,
         *,
         cache_salt: str,
@@ -102,7 +103,8 @@ class Caller:
         clock: Callable[[], float],
     ) -> None:
         self._dispatcher = dispatcher
-        self._budget = budget
+        self._accounts = accounts
+        self._budget = accounts.budget
         self._recorder = recorder
         self._cache_salt = cache_salt
         self._labels = labels
@@ -141,14 +143,9 @@ class Caller:
         """Reserve → send → settle and record."""
         started_s = self._clock()
         deadline_s = self._budget.deadline_of(purpose.role, started_s, optional=purpose.optional)
-        reservation = self._budget.reserve(
-            ask.tokens_estimate,
-            started_s,
-            deadline_s,
-            purpose.keep,
-            gpu_limit_s=self._budget.gpu_limit_of(purpose.role),
-        )
-        running = _Running(purpose, model_id, ask, reservation, started_s, deadline_s)
+        estimate = self._estimate(model_id, ask)
+        charge = self._accounts.reserve(estimate, purpose.role, started_s, deadline_s, purpose.keep)
+        running = _Running(purpose, model_id, ask, charge, started_s, deadline_s)
         try:
             async with aclosing(self._sent(running)) as chunks:
                 async for chunk in chunks:
@@ -164,6 +161,14 @@ class Caller:
             raise self._in_time(failure, running.deadline_s) from None
         finally:
             self._settle(running)
+
+    def _estimate(self, model_id: str, ask: Ask) -> Estimate:
+        """A call can't take more than the model's context, and takes all of it at most where nobody bounds it."""
+        context_tokens = self._dispatcher.context_tokens(model_id)
+        if context_tokens is None:
+            return Estimate(ask.tokens_estimate, ask.tokens_estimate)
+        most = context_tokens if ask.sent_max_tokens is None else min(ask.tokens_estimate, context_tokens)
+        return Estimate(ask.tokens_estimate, most)
 
     def _sent(self, running: _Running) -> AsyncGenerator[CallChunk, None]:
         def on_sent(sent: Sent) -> None:
@@ -198,13 +203,13 @@ class Caller:
         """Look at the device-seconds every few chunks; BudgetExhausted when there are too many."""
         running.chunks += 1
         if running.sent is not None and running.chunks % METERED_CHUNKS == 0:
-            self._budget.meter(running.reservation, running.sent.receipt.gpu_s(self._clock()))
+            self._accounts.meter(running.charge, running.sent.receipt.gpu_s(self._clock()))
 
     def _settle(self, running: _Running) -> None:
         now_s, sent, purpose = self._clock(), running.sent, running.purpose
         usage, estimated = running.spent()
         gpu_s = sent.receipt.gpu_s(now_s) if sent else 0.0
-        self._budget.settle(running.reservation, usage.total_tokens, gpu_s, sent=sent is not None)
+        self._accounts.settle(running.charge, usage.total_tokens, gpu_s, now_s, sent=sent is not None)
         self._recorder.call(
             CallRecord(
                 call_id=f"c{next(self._numbers)}",

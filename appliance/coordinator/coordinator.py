@@ -12,6 +12,7 @@ from contextlib import aclosing
 from dataclasses import replace
 from typing import Protocol
 
+from appliance.coordinator.accounts import Accounts
 from appliance.coordinator.budget import Budget
 from appliance.coordinator.calls import Caller
 from appliance.coordinator.options import CoordinatorOptions
@@ -20,6 +21,7 @@ from appliance.coordinator.recorder import Identity, Recorder
 from appliance.coordinator.router import Router
 from appliance.coordinator.run import RoleFailed, Run
 from appliance.coordinator.strategies.strategy import Strategy
+from appliance.coordinator.tenant_budget import TenantAccounts
 from appliance.dispatch.dispatcher import Dispatcher
 from appliance.domain.model import Role
 from appliance.domain.policy import OPEN, DataPolicy
@@ -84,6 +86,7 @@ class Coordinator:
         self._policy = policy
         self._clock = clock
         self._wall_clock = wall_clock
+        self.tenants = TenantAccounts(options.tenant_budget)
         self._running: set[asyncio.Task[Finished]] = set()
         self._saves: set[asyncio.Task[None]] = set()
 
@@ -127,14 +130,16 @@ class Coordinator:
                 f"{', '.join(self._policy.rules) or 'none, for none is configured'}",
                 param="labels",
             )
-        caller = Caller(self._dispatcher, budget, recorder, cache_salt=salt, labels=labels, clock=self._clock)
+        accounts = Accounts(budget, self.tenants.of(tenant.name).request())
+        caller = Caller(self._dispatcher, accounts, recorder, cache_salt=salt, labels=labels, clock=self._clock)
         request = replace(request, labels=tuple(sorted(labels)))
-        return Run(request, options, self._prompt_sets, budget, recorder, caller)
+        return Run(request, options, self._prompt_sets, accounts, recorder, caller)
 
     async def _work(self, run: Run) -> Finished:
         """Answer, and save the trace whatever way that ends."""
         outcome, error = Outcome.ERROR, ""
         try:
+            run.accounts.tenant.enter(self._clock())
             strategy, finish_reason = await self._answered_in_time(run)
             outcome = Outcome.OK
         except asyncio.CancelledError:
@@ -147,6 +152,7 @@ class Coordinator:
             error = type(failure).__name__
             raise
         finally:
+            run.accounts.tenant.leave(self._clock())
             await asyncio.shield(self._saving(run, outcome, error))
         return _finished(run, strategy, finish_reason)
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 from typing import TypeVar
 
 from appliance.coordinator.routing_options import DEFAULT_EFFORTS, EffortLimits, Rule
+from appliance.coordinator.tenant_budget import TenantLimits
 from appliance.domain.model import Role
 from appliance.domain.request import BudgetWish, Effort
 from appliance.domain.strategy import DIRECT, PLAN_EXECUTE_VERIFY
@@ -156,6 +157,7 @@ class CoordinatorOptions:
     passthrough_budget: BudgetLimits = PASSTHROUGH_LIMITS
     verification: Verification = field(default_factory=Verification)
     sampling: Mapping[Role, Sampling] = field(default_factory=dict)
+    tenant_budget: TenantLimits = field(default_factory=TenantLimits)
     families: Mapping[str, str] = field(default_factory=dict)
 
     def sampling_of(self, role: Role) -> Sampling:

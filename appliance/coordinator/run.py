@@ -7,6 +7,7 @@ from collections.abc import AsyncGenerator, Callable, Mapping
 from contextlib import aclosing
 from dataclasses import dataclass, field
 
+from appliance.coordinator.accounts import Accounts
 from appliance.coordinator.ask import Ask
 from appliance.coordinator.budget import Budget
 from appliance.coordinator.calls import Caller, CallPurpose, Completion
@@ -40,12 +41,17 @@ class Run:
     request: ChatRequest
     options: CoordinatorOptions
     prompt_sets: Mapping[str, PromptSet]
-    budget: Budget
+    accounts: Accounts
     recorder: Recorder
     caller: Caller
     answer: list[str] = field(default_factory=list)
     answer_begun: bool = False
     _events: asyncio.Queue[AnswerEvent | None] = field(default_factory=asyncio.Queue)
+
+    @property
+    def budget(self) -> Budget:
+        """The account of this request."""
+        return self.accounts.budget
 
     @property
     def question(self) -> str:

@@ -90,6 +90,10 @@ class Dispatcher:
         """Model id → calls that wait for room."""
         return {model_id: len(line) for model_id, line in self._lines.items()}
 
+    def context_tokens(self, model_id: str) -> int | None:
+        """The longest prompt and answer together that any engine of the model takes; None: it has no engine."""
+        return max((e.max_model_len for e in self._fleet.snapshot.engines if e.model_id == model_id), default=None)
+
     async def stream(
         self, call: EngineCall, ctx: CallContext, on_sent: Callable[[Sent], None] = _nobody
     ) -> AsyncGenerator[CallChunk, None]:

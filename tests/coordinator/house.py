@@ -104,6 +104,10 @@ class House:
         return trace
 
 
+BUILT: list[House] = []
+"""The houses of the running test; `conftest` looks at their accounts when it is over."""
+
+
 def house(
     script: Callable[[EngineCall, CallContext], Reply | str] = sound,
     *,
@@ -130,7 +134,9 @@ def house(
         clock=clock,
         wall_clock=lambda: 1_700_000_000.0,
     )
-    return House(coordinator, client, fleet, traces, dispatcher)
+    built = House(coordinator, client, fleet, traces, dispatcher)
+    BUILT.append(built)
+    return built
 
 
 def engine(model_id: str, *, ready: bool = True, replica: int = 0, max_num_seqs: int = 8) -> EngineStatus:
