@@ -221,6 +221,9 @@ class VerificationSettings(_Section):
     """Fresh samples after a failed verdict. When none passes, the attempt with the highest probability is taken."""
     repair_temperature: float = Field(0.8, ge=0, le=2)
     """Sampling temperature of those, and of another plan where the planner's prompt set resamples."""
+    infer_checks: bool = True
+    """Where an instruction asks for the value of an arithmetic expression and nothing else, reckon it exactly instead
+    of asking a verifier. Checks that a plan asks for are always made."""
     replans: int = Field(1, ge=0, le=4)
     """Other plans to try when a task fails verification in every attempt. When none of them passes as a whole, the
     first one is carried on with the likeliest results."""

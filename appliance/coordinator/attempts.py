@@ -43,6 +43,7 @@ def executor_ask(prompts: PromptSet, task: TaskInput, limits: Sampling, temperat
         skill=task.skill,
         instruction=task.instruction,
         inputs=task.inputs,
+        wishes=task.checks.wishes(),
     )
     params = {**prompts.params.get(Role.EXECUTOR, {}), **sampled(temperature, seed)}
     return Ask(messages, limits.max_tokens, params)

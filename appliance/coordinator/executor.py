@@ -79,7 +79,10 @@ class Executor:
         inputs = {need: self._results[need].result for need in task.needs}
         instruction = substitute(task.instruction, inputs)
         after = self._tasks_after[task.task_id]
-        return TaskInput(self._prefix + task.task_id, task.skill, instruction, self._run.question, inputs, after)
+        checks = task.checks_with(inputs, infer=self._run.options.verification.infer_checks)
+        return TaskInput(
+            self._prefix + task.task_id, task.skill, instruction, self._run.question, inputs, after, checks
+        )
 
     def _record(
         self, task: Task, given: TaskInput, attempts: list[Attempt], chosen: Attempt | None, outcome: Outcome

@@ -8,6 +8,8 @@ from dataclasses import dataclass, replace
 from appliance.coordinator.attempts import unusable
 from appliance.coordinator.budget import Need
 from appliance.coordinator.calls import CallPurpose
+from appliance.coordinator.checks.checks import QUESTION
+from appliance.coordinator.checks.examination import Decided, examine
 from appliance.coordinator.critical_path import calls_after
 from appliance.coordinator.jury import jury
 from appliance.coordinator.run import RoleFailed, Run
@@ -49,6 +51,9 @@ class Judge:
         problem = unusable(result, finish_reason)
         if problem:
             return self._recorded(task, attempt, _Judged(Judgement(Verdict.FAIL, 0.0, problem, problem)))
+        decided = examine(task.checks, result, {**task.inputs, QUESTION: task.question})
+        if decided is not None:
+            return self._recorded(task, attempt, _Judged(_by_rule(decided)))
         judges = self._jury(task, author)
         if not self._verifies or not judges:
             return None
@@ -112,6 +117,11 @@ class Judge:
             )
         )
         return judgement
+
+
+def _by_rule(decided: Decided) -> Judgement:
+    verdict = Verdict.PASS if decided.right else Verdict.FAIL
+    return Judgement(verdict, float(decided.right), decided.finding.rule, decided.finding.reason)
 
 
 def _key(task: TaskInput, result: str, author: str) -> Hashable:

@@ -111,7 +111,8 @@ class Verification:
     """A result passes at `threshold`; else up to `repair_attempts` fresh samples are drawn at `repair_temperature`.
 
     Where none of them passes, up to `replans` other plans are tried. `thresholds` are measured ones, by verifier and
-    task class (the skill); `threshold` is for all others.
+    task class (the skill); `threshold` is for all others. `infer_checks`: an instruction that is an expression and
+    nothing else is reckoned, not only where the plan says so.
     """
 
     enabled: bool = True
@@ -119,6 +120,7 @@ class Verification:
     repair_attempts: int = 2
     repair_temperature: float = 0.8
     replans: int = 1
+    infer_checks: bool = True
     thresholds: Mapping[tuple[str, str], float] = field(default_factory=dict)
 
     def threshold_of(self, verifier: str, skill: str) -> tuple[float, bool]:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from appliance.coordinator.ask import Ask
+from appliance.coordinator.checks.reading import STEP_PROPERTIES
 from appliance.coordinator.options import Sampling
 from appliance.coordinator.prompt_set import PlanFormat, PlanRepair, PromptSet
 from appliance.coordinator.sampling import sampled
@@ -85,6 +86,7 @@ def plan_schema(skills: Sequence[str], max_tasks: int) -> dict[str, Any]:
             "id": {"type": "string", "pattern": f"^{ID_PATTERN}$"},
             "skill": {"type": "string", "enum": list(skills)},
             "do": {"type": "string"},
+            **STEP_PROPERTIES,
         },
         "required": ["id", "skill", "do"],
         "additionalProperties": False,

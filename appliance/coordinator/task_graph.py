@@ -2,7 +2,8 @@
 
 The text is `{"steps": [{"id": "s1", "skill": "math", "do": "12*7"}, {"id": "s2", "skill": "math", "do": "$s1-5"}]}`:
 `$s1` stands for the result of `s1`, `needs` (optional) names further steps to wait for, and the last step's result
-is the final one. A step may need earlier steps only, so there are no cycles.
+is the final one. A step may need earlier steps only, so there are no cycles. `output` and `check` (optional, see
+`checks.reading`) say what its result has to look like.
 """
 
 from __future__ import annotations
@@ -14,23 +15,36 @@ from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from typing import Any
 
+from appliance.coordinator.checks.checks import NO_CHECKS, Checks
+from appliance.coordinator.checks.reading import read_checks
+from appliance.coordinator.references import REFERENCE
+
 ID_PATTERN = "s[0-9A-Za-z]{1,12}"
 """Ids as planners may write them: `s1`, or after what the result is of, `sZoe`, which small models find again more
 surely. Without an upper bound a lost model writes on to its last token."""
 
 _ID = re.compile(r"s[0-9A-Za-z]+")
-_REFERENCE = re.compile(r"\$(s[0-9A-Za-z]+)")
-_KEYS = ({"id", "skill", "do"}, {"id", "skill", "do", "needs"})
+_KEYS = frozenset({"id", "skill", "do"})
+_OPTIONAL_KEYS = frozenset({"needs", "output", "check"})
 
 
 @dataclass(frozen=True, slots=True)
 class Task:
-    """One task. `instruction` may hold `$id` references; `needs` are the tasks whose results it waits for."""
+    """One task. `instruction` may hold `$id` references; `needs` are the tasks whose results it waits for.
+
+    `checks` say what its result has to look like.
+    """
 
     task_id: str
     skill: str
     instruction: str
     needs: tuple[str, ...] = ()
+    checks: Checks = NO_CHECKS
+
+    def checks_with(self, inputs: Mapping[str, str], *, infer: bool) -> Checks:
+        """The checks with results filled in, and that of the instruction itself where it makes one (`infer`)."""
+        checks = self.checks.inferred(self.instruction) if infer else self.checks
+        return checks.filled(inputs)
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +84,7 @@ class TaskInput:
     question: str
     inputs: Mapping[str, str]
     tasks_after: int = 0
+    checks: Checks = NO_CHECKS
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,12 +99,12 @@ def substitute(instruction: str, results: Mapping[str, str]) -> str:
 
     Raises KeyError for a reference to a result that is not there.
     """
-    return _REFERENCE.sub(lambda match: results[match[1]], instruction)
+    return REFERENCE.sub(lambda match: results[match[1]], instruction)
 
 
 def references(instruction: str) -> tuple[str, ...]:
     """The ids that an instruction refers to, each once, in order."""
-    return tuple(dict.fromkeys(_REFERENCE.findall(instruction)))
+    return tuple(dict.fromkeys(REFERENCE.findall(instruction)))
 
 
 def parse_plan(text: str, skills: Collection[str], max_tasks: int) -> TaskGraph | PlanRejected:
@@ -116,7 +131,7 @@ def parse_plan(text: str, skills: Collection[str], max_tasks: int) -> TaskGraph 
 
 
 def _malformed(step: Any, skills: Collection[str]) -> str:
-    if not isinstance(step, dict) or set(step) not in _KEYS:
+    if not isinstance(step, dict) or not _KEYS <= step.keys() <= _KEYS | _OPTIONAL_KEYS:
         return "not an object with the keys id, skill and do"
     if not all(isinstance(step[key], str) for key in ("id", "skill", "do")):
         return "id, skill and do must be strings"
@@ -129,12 +144,15 @@ def _malformed(step: Any, skills: Collection[str]) -> str:
     needs = step.get("needs", [])
     if not isinstance(needs, list) or not all(isinstance(need, str) for need in needs):
         return "needs must be a list of ids"
-    return ""
+    checks = read_checks(step)
+    return checks if isinstance(checks, str) else ""
 
 
 def _task(step: Mapping[str, Any]) -> Task:
-    needs = dict.fromkeys((*references(step["do"]), *step.get("needs", [])))
-    return Task(step["id"], step["skill"], step["do"].strip(), tuple(needs))
+    checks = read_checks(step)
+    assert isinstance(checks, Checks), "malformed steps were rejected before"
+    needs = dict.fromkeys((*references(step["do"]), *step.get("needs", []), *checks.needs))
+    return Task(step["id"], step["skill"], step["do"].strip(), tuple(needs), checks)
 
 
 def _misplaced(tasks: tuple[Task, ...]) -> Iterator[str]:

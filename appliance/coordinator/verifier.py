@@ -50,6 +50,7 @@ def verifier_ask(prompts: PromptSet, task: TaskInput, result: str, sampling: Sam
         skill=task.skill,
         instruction=task.instruction,
         inputs=task.inputs,
+        wishes=task.checks.wishes(),
         result=result,
     )
     params = {

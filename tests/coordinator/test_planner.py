@@ -19,7 +19,8 @@ def test_the_schema_allows_what_the_parser_allows() -> None:
     assert (steps["minItems"], steps["maxItems"]) == (1, 3)
     assert steps["items"]["properties"]["id"]["pattern"] == "^s[0-9A-Za-z]{1,12}$"
     assert steps["items"]["properties"]["skill"]["enum"] == ["math", "text"]
-    assert list(steps["items"]["properties"]) == ["id", "skill", "do"]
+    assert list(steps["items"]["properties"]) == ["id", "skill", "do", "output", "check"]
+    assert steps["items"]["required"] == ["id", "skill", "do"]
     assert schema["additionalProperties"] is steps["items"]["additionalProperties"] is False
 
 

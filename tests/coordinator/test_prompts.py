@@ -21,6 +21,7 @@ VALUES = {
     "instruction": "1+1",
     "inputs": {"s1": "1"},
     "result": "2",
+    "wishes": (),
     "results": (),
 }
 
