@@ -254,6 +254,8 @@ class CoordinatorSettings(_Section):
     """Limits of each tenant."""
     verification: VerificationSettings = Field(default_factory=lambda: VerificationSettings())
     """How results are judged and mended."""
+    early_start: bool = True
+    """Carry out the steps of a plan while the planner still writes the rest of it."""
     limits: dict[Literal["planner", "executor", "verifier", "synthesizer", "generalist"], RoleLimits] = Field(
         default_factory=dict
     )

@@ -33,6 +33,7 @@ def coordinator_options(settings: Settings) -> CoordinatorOptions:
         budget=BudgetLimits(**said.budget.model_dump()),
         verification=Verification(**said.verification.model_dump()),
         tenant_budget=TenantLimits(**said.tenant_budget.model_dump()),
+        early_start=said.early_start,
         sampling={Role(role): Sampling(**limits.model_dump()) for role, limits in said.limits.items()},
     )
 

@@ -25,6 +25,10 @@ _REFUSALS = (EngineError, RequestError, Overloaded)
 """Failures that cost no tokens when they come before the first one."""
 
 
+Hear = Callable[[str], bool]
+"""Gets an answer's text as it comes; False: that is enough, the call is aborted."""
+
+
 @dataclass(frozen=True, slots=True)
 class CallPurpose:
     """Which role calls for which task. `attempt` counts from 1; `keep` must stay in the budget after it.
@@ -111,8 +115,8 @@ class Caller:
         self._clock = clock
         self._numbers = itertools.count(1)
 
-    async def complete(self, purpose: CallPurpose, model_id: str, ask: Ask) -> Completion:
-        """The whole answer of one call. Raises as `stream`."""
+    async def complete(self, purpose: CallPurpose, model_id: str, ask: Ask, hear: Hear | None = None) -> Completion:
+        """The whole answer of one call; `hear` gets it piece by piece and may end it. Raises as `stream`."""
         text: list[str] = []
         tokens: list[TokenLogprob] = []
         finish_reason = None
@@ -121,6 +125,8 @@ class Caller:
                 text.append(chunk.text)
                 tokens.extend(chunk.logprobs)
                 finish_reason = chunk.finish_reason or finish_reason
+                if hear is not None and chunk.text and not hear(chunk.text):
+                    break
         return Completion(model_id, "".join(text), tuple(tokens), finish_reason)
 
     async def stream(self, purpose: CallPurpose, model_id: str, ask: Ask) -> AsyncGenerator[CallChunk, None]:

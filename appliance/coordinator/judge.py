@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable
+from collections.abc import Awaitable, Callable, Hashable
 from dataclasses import dataclass, replace
 
 from appliance.coordinator.attempts import unusable
@@ -33,9 +33,9 @@ class _Judged:
 
 
 class Judge:
-    """Judges the results of one request. `keep` says what a verification must leave in the budget."""
+    """Judges the results of one request. `keep` returns, when a verification may be made, what it must leave."""
 
-    def __init__(self, run: Run, keep: Callable[[], Need]) -> None:
+    def __init__(self, run: Run, keep: Callable[[], Awaitable[Need]]) -> None:
         self._run = run
         self._keep = keep
         self._known: dict[Hashable, _Judged] = {}
@@ -80,8 +80,9 @@ class Judge:
         sampling = options.sampling_of(Role.VERIFIER)
         seed = seed_of(self._run.seed_base, f"{task.task_id}/verdict", attempt)
         after = calls_after(options, Role.VERIFIER, task.tasks_after)
+        keep = await self._keep()
         answer = await self._run.complete(
-            CallPurpose(Role.VERIFIER, task.task_id, attempt, self._keep(), optional=True, calls_after=after),
+            CallPurpose(Role.VERIFIER, task.task_id, attempt, keep, optional=True, calls_after=after),
             judges,
             lambda prompts: verifier_ask(prompts, task, result, sampling, seed),
         )

@@ -144,6 +144,7 @@ class CoordinatorOptions:
     `families` says which family each model of the pool belongs to.
     `rules` choose a strategy in order; where none matches, `orchestrated` answers what `direct` says has enough cues,
     `easy` all else. `allowed` are the strategies that may be used (None: all), `efforts` changes all of this.
+    `early_start`: the steps of a plan are carried out while the planner still writes the rest.
     """
 
     roles: Roles
@@ -158,6 +159,7 @@ class CoordinatorOptions:
     budget: BudgetLimits = field(default_factory=BudgetLimits)
     passthrough_budget: BudgetLimits = PASSTHROUGH_LIMITS
     verification: Verification = field(default_factory=Verification)
+    early_start: bool = True
     sampling: Mapping[Role, Sampling] = field(default_factory=dict)
     tenant_budget: TenantLimits = field(default_factory=TenantLimits)
     families: Mapping[str, str] = field(default_factory=dict)

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from appliance.coordinator.accounts import Accounts
 from appliance.coordinator.ask import Ask
 from appliance.coordinator.budget import Budget
-from appliance.coordinator.calls import Caller, CallPurpose, Completion
+from appliance.coordinator.calls import Caller, CallPurpose, Completion, Hear
 from appliance.coordinator.options import CoordinatorOptions
 from appliance.coordinator.prompt_set import PromptSet
 from appliance.coordinator.recorder import Recorder
@@ -94,12 +94,22 @@ class Run:
         while (event := await self._events.get()) is not None:
             yield event
 
-    async def complete(self, purpose: CallPurpose, models: tuple[str, ...], ask_for: AskFor) -> Completion:
-        """The answer of the first of `models` that gives one. Raises RoleFailed and BudgetExhausted."""
+    async def complete(
+        self,
+        purpose: CallPurpose,
+        models: tuple[str, ...],
+        ask_for: AskFor,
+        hear_anew: Callable[[], Hear] | None = None,
+    ) -> Completion:
+        """The answer of the first of `models` that gives one. Raises RoleFailed and BudgetExhausted.
+
+        `hear_anew` is asked, each time a model begins, who hears its answer while it comes.
+        """
         failures: list[tuple[str, ApplianceError]] = []
         for model_id in models:
             try:
-                return await self.caller.complete(purpose, model_id, ask_for(self.prompt_sets[model_id]))
+                ask = ask_for(self.prompt_sets[model_id])
+                return await self.caller.complete(purpose, model_id, ask, hear_anew() if hear_anew else None)
             except MODEL_FAILURES as failure:
                 failures.append((model_id, failure))
         raise _role_failed(purpose.role, failures)

@@ -70,6 +70,14 @@ class TaskGraph:
         """The tasks whose needs are all in `done`, without those that are done or begun."""
         return tuple(t for t in self.tasks if t.task_id not in done | begun and done >= set(t.needs))
 
+    def moot(self) -> frozenset[str]:
+        """The tasks that the final one does not need, not even through others."""
+        wanted: set[str] = set()
+        for task in reversed(self.tasks):
+            if task is self.final or task.task_id in wanted:
+                wanted.update((task.task_id, *task.needs))
+        return frozenset(t.task_id for t in self.tasks) - wanted
+
 
 @dataclass(frozen=True, slots=True)
 class TaskInput:
@@ -146,6 +154,17 @@ def _malformed(step: Any, skills: Collection[str]) -> str:
         return "needs must be a list of ids"
     checks = read_checks(step)
     return checks if isinstance(checks, str) else ""
+
+
+def read_step(step: Any, skills: Collection[str], before: Collection[str]) -> Task | str:
+    """One step behind those named in `before`, or why it can't stand there."""
+    problem = _malformed(step, skills)
+    if problem:
+        return problem
+    task = _task(step)
+    if task.task_id in before:
+        return "its id stands twice"
+    return task if all(need in before for need in task.needs) else "needs itself or a step that does not come before it"
 
 
 def _task(step: Mapping[str, Any]) -> Task:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from typing import Protocol
 
 from appliance.coordinator.attempts import Attempt, best, executor_ask, unusable
 from appliance.coordinator.budget import Need
@@ -18,6 +18,13 @@ from appliance.errors import ApplianceError, BudgetExhausted
 _SHOWN_CHARS = 120
 
 
+class Leave(Protocol):
+    """When a call may be made, and what it must leave in the budget."""
+
+    async def __call__(self, *, optional: bool) -> Need:
+        """Return when it may; `optional`: the answer can do without it."""
+
+
 class Unverified(ApplianceError):
     """No attempt at a task passed verification. Stays inside the coordinator, which plans again."""
 
@@ -29,19 +36,15 @@ class Unverified(ApplianceError):
 class TaskWork:
     """Works on the tasks of one graph.
 
-    `needed` must stay in the budget after a call that the answer can do without, `reserve` after a first attempt.
-    `optional`: the whole graph stands in for another one. `strict`: a task without an attempt that passes raises
-    Unverified.
+    `leave` says, when a call may be made, what it must leave in the budget. `optional`: the whole graph stands in for
+    another one. `strict`: a task without an attempt that passes raises Unverified.
     """
 
-    def __init__(
-        self, run: Run, needed: Callable[[], Need], reserve: Callable[[], Need], *, optional: bool = False
-    ) -> None:
+    def __init__(self, run: Run, leave: Leave, *, optional: bool = False) -> None:
         self._run = run
-        self._needed = needed
-        self._reserve = reserve
+        self._leave = leave
         self._optional = optional
-        self._judge = Judge(run, needed)
+        self._judge = Judge(run, lambda: leave(optional=True))
         self.strict = False
 
     async def accepted(self, task: TaskInput, attempts: list[Attempt]) -> Attempt:
@@ -78,7 +81,7 @@ class TaskWork:
         temperature = limits.temperature if number == 1 else options.verification.repair_temperature
         seed = seed_of(self._run.seed_base, task.task_id, number)
         optional = number > 1 or self._optional
-        keep = self._needed() if optional else self._reserve()
+        keep = await self._leave(optional=optional)
         after = calls_after(options, Role.EXECUTOR, task.tasks_after)
         made = await self._run.complete(
             CallPurpose(Role.EXECUTOR, task.task_id, number, keep, optional, after),

@@ -214,7 +214,7 @@ def test_gpu_seconds_stop_the_team_and_leave_room_for_the_generalist() -> None:
         assert trace.budget.limit_gpu_s == 24.0
         assert trace.budget.used_gpu_s < 24.0
         team_s = sum(call.gpu_s for call in trace.calls if call.role is not Role.GENERALIST)
-        assert 18.0 < team_s <= 18.0 + METERED_CHUNKS * 0.25
+        assert 18.0 < team_s <= 18.0 + 2 * METERED_CHUNKS * 0.25  # the planner still writes while the first task runs
         assert "gpu_s: 24.0" in trace.fallbacks[0].reason
 
     run(main())

@@ -50,7 +50,7 @@ def test_every_call_knows_what_follows_it() -> None:
         return FORK if ctx.role is Role.PLANNER else sound(call, ctx)
 
     async def main() -> None:
-        await events_of(house(script), asks())
+        await events_of(house(script, options=replace(OPTIONS, early_start=False)), asks())
         await asyncio.sleep(0)
 
     run(main())

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from appliance.coordinator.calls import CallPurpose
-from appliance.coordinator.executor import Executor
+from appliance.coordinator.early_start import EarlyStart
 from appliance.coordinator.planning import Planning
 from appliance.coordinator.run import RoleFailed, Run
 from appliance.coordinator.sampling import seed_of
@@ -31,18 +31,18 @@ async def _results(run: Run, planning: Planning) -> tuple[TaskResult, ...]:
     A task that fails verification in every attempt often means that the plan is wrong, so another plan gets its try.
     When none passes as a whole, the first one is carried to its end with the likeliest results.
     """
-    first = Executor(run, await planning.plan())
     replans = run.options.verification.replans
-    if not replans:
-        return await first.execute()
-    try:
-        return await first.execute(strict=True)
-    except Unverified as failure:
-        doubt = failure
+    async with EarlyStart(run, strict=bool(replans)) as work:
+        first = work.sealed(await planning.plan(work))
+        try:
+            return await work.results()
+        except Unverified as failure:
+            doubt = failure
     for number in range(2, replans + 2):
         try:
-            graph = await planning.another(doubt, first.needed(), f"{number}.")
-            results = await Executor(run, graph, prefix=f"{number}.", reserve=first.needed).execute(strict=True)
+            async with EarlyStart(run, strict=True, prefix=f"{number}.", reserve=first.needed) as work:
+                work.sealed(await planning.another(doubt, first.needed(), work))
+                results = await work.results()
         except Unverified as failure:
             doubt = failure
         except (RoleFailed, BudgetExhausted) as failure:

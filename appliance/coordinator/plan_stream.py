@@ -1,0 +1,145 @@
+"""Reads a plan while it is written: each step as soon as its object is complete. Pure.
+
+The reader knows just enough of JSON to see where a step begins and ends, in any white space; what stands between is
+read by `json.loads` and judged by the same rules as a whole plan. It hands out steps early and judges nothing else:
+the whole text is parsed by `parse_plan` at its end. Two things can be said before that: that a step or what stands
+around it can be part of no plan (`flaw`), and that the text is larger than any plan (`cut`).
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Collection
+from enum import Enum, auto
+
+from appliance.coordinator.task_graph import PlanRejected, Task, read_step
+
+CHARS_PER_TASK = 4_000
+"""No plan is longer than this for each task allowed: a planner that writes on without end is stopped."""
+BLANKS_IN_A_ROW = 1_000
+"""Where a grammar allows white space anywhere, small models sometimes write nothing else."""
+
+_PARTS = re.compile(r'[^"\\{}\[\],:\s]+|\s+|.', re.DOTALL)
+_HEAD = '{"steps":['
+_HEAD_GAPS = (0, 1, 8, 9)
+"""Where white space may stand in the head."""
+
+
+class _Place(Enum):
+    HEAD = auto()
+    FIRST = auto()  # a step or the end of the list
+    STEP = auto()
+    AFTER = auto()  # a comma or the end of the list
+    NEXT = auto()  # a step
+    TAIL = auto()  # the brace that ends the plan
+    END = auto()
+    LOST = auto()
+
+
+class PlanReader:
+    """One plan as its text comes, in pieces of any size."""
+
+    def __init__(self, skills: Collection[str], max_tasks: int) -> None:
+        self.flaw = ""
+        self.cut: PlanRejected | None = None
+        self._skills = skills
+        self._max_tasks = max_tasks
+        self._tasks: dict[str, Task] = {}
+        self._ready: list[Task] = []
+        self._place = _Place.HEAD
+        self._head = 0
+        self._steps = self._chars = self._blanks = self._depth = 0
+        self._step: list[str] = []
+        self._in_string = self._escaped = False
+
+    def push(self, text: str) -> tuple[Task, ...]:
+        """The steps that `text` completes; none after a flaw. Once it is cut, nothing is read any more."""
+        self._chars += len(text)
+        if self._chars > self._max_tasks * CHARS_PER_TASK:
+            self._cut(f"longer than {self._max_tasks * CHARS_PER_TASK} characters")
+        for part in _PARTS.findall(text):
+            if self.cut is not None:
+                break
+            self._take(part)
+        ready, self._ready = tuple(self._ready), []
+        return ready
+
+    def _take(self, part: str) -> None:
+        blank = not self._in_string and part.isspace()
+        self._blanks = self._blanks + len(part) if blank else 0
+        if self._blanks > BLANKS_IN_A_ROW:
+            self._cut(f"more than {BLANKS_IN_A_ROW} blanks in a row")
+        elif self._place is _Place.STEP:
+            self._inside(part)
+        elif self._place is _Place.HEAD:
+            self._in_head(part, blank)
+        elif not blank and self._place is not _Place.LOST:
+            self._between(part)
+
+    def _in_head(self, part: str, blank: bool) -> None:
+        if blank and self._head in _HEAD_GAPS:
+            return
+        if not _HEAD.startswith(part, self._head):
+            self._lose("it does not begin with the list of steps")
+            return
+        self._head += len(part)
+        if self._head == len(_HEAD):
+            self._place = _Place.FIRST
+
+    def _between(self, part: str) -> None:
+        if part == "{" and self._place in (_Place.FIRST, _Place.NEXT):
+            self._begin()
+        elif part == "," and self._place is _Place.AFTER:
+            self._place = _Place.NEXT
+        elif part == "]" and self._place in (_Place.FIRST, _Place.AFTER):
+            self._place = _Place.TAIL
+        elif part == "}" and self._place is _Place.TAIL:
+            self._place = _Place.END
+        else:
+            self._lose(f"no plan after step {self._steps}")
+
+    def _begin(self) -> None:
+        self._steps += 1
+        if self._steps > self._max_tasks:
+            self._cut(f"more than {self._max_tasks} steps")
+            return
+        self._place, self._step, self._depth = _Place.STEP, ["{"], 1
+
+    def _inside(self, part: str) -> None:
+        self._step.append(part)
+        if self._escaped:
+            self._escaped = False
+        elif self._in_string:
+            self._in_string = part != '"'
+            self._escaped = part == "\\"
+        elif part == '"':
+            self._in_string = True
+        elif part in "{}":
+            self._depth += 1 if part == "{" else -1
+            if not self._depth:
+                self._end()
+
+    def _end(self) -> None:
+        self._place = _Place.AFTER
+        text, self._step = "".join(self._step), []
+        try:
+            step = json.loads(text)
+        except (ValueError, RecursionError):
+            self._lose(f"step {self._steps}: not valid JSON")
+            return
+        task = read_step(step, self._skills, self._tasks)
+        if isinstance(task, str):
+            self.flaw = self.flaw or f"step {self._steps}: {task}"
+        elif not self.flaw:
+            self._tasks[task.task_id] = task
+            self._ready.append(task)
+
+    def _lose(self, why: str) -> None:
+        """What comes can't be told apart any more; only its length still counts."""
+        self.flaw = self.flaw or why
+        self._place = _Place.LOST
+
+    def _cut(self, why: str) -> None:
+        self.flaw = self.flaw or why
+        self.cut = PlanRejected((why,))
