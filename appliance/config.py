@@ -218,7 +218,10 @@ class VerificationSettings(_Section):
     threshold: float = Field(0.5, ge=0, le=1)
     """A result passes when the verifier's probability of `pass` is at least this."""
     repair_attempts: int = Field(2, ge=0, le=16)
-    """Fresh samples after a failed verdict. When none passes, the attempt with the highest probability is taken."""
+    """Fresh samples after a failed verdict, with the failed result and the reason shown where the prompt set can. When
+    no attempt passes, the one with the highest probability is taken."""
+    other_model_attempts: int = Field(1, ge=0, le=8)
+    """Attempts after those by other models of the skill, where `roles.executors` names more than one."""
     repair_temperature: float = Field(0.8, ge=0, le=2)
     """Sampling temperature of those, and of another plan where the planner's prompt set resamples."""
     infer_checks: bool = True

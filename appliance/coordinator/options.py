@@ -108,7 +108,8 @@ class Sampling:
 
 @dataclass(frozen=True, slots=True)
 class Verification:
-    """A result passes at `threshold`; else up to `repair_attempts` fresh samples are drawn at `repair_temperature`.
+    """A result passes at `threshold`; else up to `repair_attempts` fresh samples are drawn at `repair_temperature`,
+    and up to `other_model_attempts` by other models of the skill.
 
     Where none of them passes, up to `replans` other plans are tried. `thresholds` are measured ones, by verifier and
     task class (the skill); `threshold` is for all others. `infer_checks`: an instruction that is an expression and
@@ -121,6 +122,7 @@ class Verification:
     repair_temperature: float = 0.8
     replans: int = 1
     infer_checks: bool = True
+    other_model_attempts: int = 1
     thresholds: Mapping[tuple[str, str], float] = field(default_factory=dict)
 
     def threshold_of(self, verifier: str, skill: str) -> tuple[float, bool]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Protocol
 
-from appliance.coordinator.attempts import Attempt, best, executor_ask, unusable
+from appliance.coordinator.attempts import Attempt, NextAttempt, best, executor_ask, next_attempt, rejected, unusable
 from appliance.coordinator.budget import Need
 from appliance.coordinator.calls import CallPurpose
 from appliance.coordinator.critical_path import calls_after
@@ -49,9 +49,9 @@ class TaskWork:
 
     async def accepted(self, task: TaskInput, attempts: list[Attempt]) -> Attempt:
         """Try until an attempt is accepted, or until tries, budget or engines are used up; then the best one."""
-        for number in range(len(attempts) + 1, self._run.options.verification.repair_attempts + 2):
+        while (coming := self._coming(task, attempts)) is not None:
             try:
-                attempt = await self._attempt(task, number)
+                attempt = await self._attempt(task, attempts, coming)
             except (RoleFailed, BudgetExhausted):
                 if best(attempts) is None:
                     raise
@@ -75,22 +75,27 @@ class TaskWork:
         )
         return chosen
 
-    async def _attempt(self, task: TaskInput, number: int) -> Attempt:
+    def _coming(self, task: TaskInput, attempts: list[Attempt]) -> NextAttempt | None:
         options = self._run.options
+        executors, limits = options.roles.executors[task.skill], options.sampling_of(Role.EXECUTOR)
+        return next_attempt(executors, attempts, limits, options.verification)
+
+    async def _attempt(self, task: TaskInput, attempts: list[Attempt], coming: NextAttempt) -> Attempt:
+        options, number, shown = self._run.options, len(attempts) + 1, rejected(attempts)
         limits = options.sampling_of(Role.EXECUTOR)
-        temperature = limits.temperature if number == 1 else options.verification.repair_temperature
         seed = seed_of(self._run.seed_base, task.task_id, number)
         optional = number > 1 or self._optional
         keep = await self._leave(optional=optional)
         after = calls_after(options, Role.EXECUTOR, task.tasks_after)
         made = await self._run.complete(
             CallPurpose(Role.EXECUTOR, task.task_id, number, keep, optional, after),
-            options.roles.executors[task.skill],
-            lambda prompts: executor_ask(prompts, task, limits, temperature, seed),
+            coming.models,
+            lambda prompts: executor_ask(prompts, task, limits, coming.temperature, seed, shown),
         )
         result = self._run.prompt_sets[made.model_id].answer_of(made.text)
         judgement = await self._judge.judge(task, number, result, made.finish_reason, author=made.model_id)
-        return Attempt(number, result, judgement, usable=not unusable(result, made.finish_reason))
+        usable = not unusable(result, made.finish_reason)
+        return Attempt(number, result, judgement, usable, made.model_id)
 
 
 def _line(task: TaskInput, attempt: Attempt) -> str:

@@ -49,7 +49,14 @@ OPTIONS = CoordinatorOptions(
     ),
     direct=DirectRule(cues=(r"\beach\b", r"\bthen\b"), min_cues=2),
     budget=BudgetLimits(calls=32, tokens=16_000, wall_s=60, tasks=8),
-    verification=Verification(threshold=0.5, repair_attempts=2, repair_temperature=0.8, replans=0, infer_checks=False),
+    verification=Verification(
+        threshold=0.5,
+        repair_attempts=2,
+        repair_temperature=0.8,
+        other_model_attempts=0,
+        replans=0,
+        infer_checks=False,
+    ),
     sampling={role: Sampling(max_tokens=64) for role in Role},
 )
 
