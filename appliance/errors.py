@@ -6,6 +6,7 @@ ApplianceError
 ├── InventoryError         this machine's GPUs can't be used: their driver or all of them fail
 ├── EngineError            something about one engine
 │   ├── EngineStartError   it did not become ready
+│   ├── AnswerInvalid      an answer is not of the form that was asked for
 │   ├── EngineUnavailable  no ready engine serves the wanted model, or it can't be reached
 │   └── EngineRejected     the engine answered with an HTTP error or an error event
 ├── RequestError           the caller can mend it (HTTP 4xx)
@@ -48,6 +49,10 @@ class EngineError(ApplianceError):
 
 class EngineStartError(EngineError):
     """An engine did not become ready."""
+
+
+class AnswerInvalid(EngineError):
+    """An answer is not of the form that the caller asked for."""
 
 
 class EngineUnavailable(EngineError):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from appliance.config import Settings
 from appliance.coordinator.options import (
     BudgetLimits,
@@ -13,7 +15,7 @@ from appliance.coordinator.options import (
 )
 from appliance.coordinator.routing_options import Condition, EffortLimits, Rule
 from appliance.coordinator.tenant_budget import TenantLimits
-from appliance.domain.model import Role
+from appliance.domain.model import Model, Role
 from appliance.domain.request import Effort
 from appliance.domain.routing_settings import RuleSettings
 
@@ -36,6 +38,12 @@ def coordinator_options(settings: Settings) -> CoordinatorOptions:
         early_start=said.early_start,
         sampling={Role(role): Sampling(**limits.model_dump()) for role, limits in said.limits.items()},
     )
+
+
+def tool_callers(settings: Settings, models: Mapping[str, Model]) -> frozenset[str]:
+    """The models whose engines are started with a parser for calls of tools."""
+    by_hand = {member.model for member in settings.pool if "--tool-call-parser" in " ".join(member.engine.extra_args)}
+    return frozenset(by_hand | {model_id for model_id, model in models.items() if model.tool_parser})
 
 
 def _roles(settings: Settings) -> Roles:

@@ -15,7 +15,7 @@ from appliance.bootstrap.appliance import Appliance, Parts
 from appliance.bootstrap.data_dir import locked
 from appliance.bootstrap.lineup import Lineup, decide
 from appliance.bootstrap.measurements import Measurements
-from appliance.bootstrap.options import coordinator_options
+from appliance.bootstrap.options import coordinator_options, tool_callers
 from appliance.bootstrap.policy import data_policy
 from appliance.bootstrap.pool import verify
 from appliance.bootstrap.server import HttpServer, listen
@@ -117,8 +117,10 @@ def _coordinator(
 ) -> Coordinator:
     sets = load_prompt_sets(model.prompt_set for model in models.values())
     families = {model_id: model.family for model_id, model in models.items()}
+    options = coordinator_options(settings)
+    roles = replace(options.roles, tool_callers=tool_callers(settings, models))
     return Coordinator(
-        replace(coordinator_options(settings), families=families),
+        replace(options, roles=roles, families=families),
         {model_id: sets[model.prompt_set] for model_id, model in models.items()},
         dispatcher,
         traces,

@@ -38,6 +38,8 @@ class Ask:
     def prompt_tokens_estimate(self) -> int:
         """A guess on the high side: two characters a token, eight tokens of template a message."""
         chars = sum(len(str(message.get("content") or "")) for message in self.messages)
+        chars += sum(len(str(message.get("tool_calls") or "")) for message in self.messages)
+        chars += len(str(self.params.get("tools") or ""))
         return _TOKENS_PER_MESSAGE * len(self.messages) + -(-chars // _CHARS_PER_TOKEN)
 
     @property

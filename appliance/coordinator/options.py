@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from appliance.coordinator.routing_options import DEFAULT_EFFORTS, EffortLimits, Rule
 from appliance.coordinator.tenant_budget import TenantLimits
@@ -21,7 +21,8 @@ class Roles:
     """Which model plays which role; every tuple is an order of preference.
 
     `executors` maps a skill to its models. No planner: everything is answered directly. No verifier: results are
-    taken as they come. No synthesizer: the last task's result is the answer.
+    taken as they come. No synthesizer: the last task's result is the answer. `tool_callers` are the models whose
+    calls of tools their engines can read.
     """
 
     generalist: tuple[str, ...]
@@ -29,6 +30,13 @@ class Roles:
     executors: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     verifier: tuple[str, ...] = ()
     synthesizer: tuple[str, ...] = ()
+    tool_callers: frozenset[str] = frozenset()
+
+    def writers(self, sampling: Mapping[str, Any]) -> tuple[str, ...]:
+        """The synthesizers for a request with these fields: where it brings tools, those that can call them."""
+        if not sampling.get("tools"):
+            return self.synthesizer
+        return tuple(model_id for model_id in self.synthesizer if model_id in self.tool_callers)
 
     def by_role(self) -> tuple[tuple[Role, tuple[str, ...]], ...]:
         """All assignments, the executors of every skill taken together."""

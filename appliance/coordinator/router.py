@@ -1,15 +1,15 @@
 """The strategy for a request: rules, each with its reason. Pure.
 
 What is wanted:
-1. What only one call can keep (tools, a response format, several choices, logprobs) is direct, and so is a
-   conversation that does not end with the user.
+1. What only one call can keep (several choices, logprobs; tools and a form of the answer where no synthesizer writes
+   it) is direct, and so is a conversation that does not end with the user.
 2. The caller's own choice, where the configuration leaves it to callers.
 3. The operator's rules in their order: the first that matches.
 4. Enough cues in the last message, unless it is very long: `orchestrated`; else `easy`.
 
 Whether it can be had:
 5. The effort must allow it.
-6. `plan_execute_verify` needs a planner and executors.
+6. `plan_execute_verify` needs a planner and executors; it alone keeps tools and a form besides `direct`.
 What can't is answered by `easy` where that can, else directly; a caller who chose it is told so.
 """
 
@@ -18,7 +18,7 @@ from __future__ import annotations
 import re
 from collections.abc import Collection, Iterator
 
-from appliance.coordinator.options import CoordinatorOptions
+from appliance.coordinator.options import CoordinatorOptions, Roles
 from appliance.coordinator.rule_match import Matcher
 from appliance.domain.request import ChatRequest
 from appliance.domain.strategy import DIRECT, PASSTHROUGH, PLAN_EXECUTE_VERIFY
@@ -45,7 +45,7 @@ class Router:
         Raises InvalidRequest for a strategy of the caller's choice that can't be had.
         """
         chosen = self._chosen(request)
-        if (kept := next(_one_call_reasons(request), None)) is not None:
+        if (kept := next(_one_call_reasons(request, self._options.roles), None)) is not None:
             return Decision(DIRECT, (kept,))
         if chosen is not None:
             return Decision(chosen, ("the caller chose it",))
@@ -101,27 +101,38 @@ class Router:
             return f"effort {request.effort.value} does not allow {name}"
         if name == PLAN_EXECUTE_VERIFY and not self._can_plan:
             return "no planner and executors are configured"
+        if name not in (DIRECT, PLAN_EXECUTE_VERIFY) and (field := next(_form_fields(request), None)):
+            return f"{name} can't keep {field}"
         return ""
 
 
-def _one_call_reasons(request: ChatRequest) -> Iterator[str]:
-    for field in _one_call_fields(request):
+def _one_call_reasons(request: ChatRequest, roles: Roles) -> Iterator[str]:
+    for field in _one_call_fields(request, roles):
         yield f"the request asks for {field}, which one call must keep"
     if not request.messages or request.messages[-1].role != "user":
         yield "the conversation does not end with the user"
 
 
-def _one_call_fields(request: ChatRequest) -> Iterator[str]:
+def _one_call_fields(request: ChatRequest, roles: Roles) -> Iterator[str]:
     sampling = request.sampling
-    if sampling.get("tools"):
-        yield "tools"
-    response_format = sampling.get("response_format")
-    if response_format and response_format.get("type") != "text":
-        yield "response_format"
+    if not roles.writers(sampling):
+        yield from _form_fields(request)
     if (sampling.get("n") or 1) > 1:
         yield "n > 1"
     if sampling.get("logprobs"):
         yield "logprobs"
+
+
+def _form_fields(request: ChatRequest) -> Iterator[str]:
+    """What whoever writes the final answer must keep."""
+    sampling = request.sampling
+    response_format = sampling.get("response_format")
+    if sampling.get("tools"):
+        yield "tools"
+    if response_format and response_format.get("type") != "text":
+        yield "response_format"
+    if sampling.get("structured_outputs"):
+        yield "structured_outputs"
 
 
 def _refused(reason: str) -> InvalidRequest:

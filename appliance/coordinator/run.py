@@ -11,6 +11,7 @@ from appliance.coordinator.accounts import Accounts
 from appliance.coordinator.ask import Ask
 from appliance.coordinator.budget import Budget
 from appliance.coordinator.calls import Caller, CallPurpose, Completion, Hear
+from appliance.coordinator.conversation import as_data, question_of
 from appliance.coordinator.options import CoordinatorOptions
 from appliance.coordinator.prompt_set import PromptSet
 from appliance.coordinator.recorder import Recorder
@@ -56,12 +57,12 @@ class Run:
     @property
     def question(self) -> str:
         """The last message."""
-        return self.request.messages[-1].content if self.request.messages else ""
+        return question_of(self.request.messages)
 
     @property
     def history(self) -> tuple[Mapping[str, str], ...]:
-        """The messages before it."""
-        return tuple({"role": m.role, "content": m.content} for m in self.request.messages[:-1])
+        """The messages before it, to be quoted as data."""
+        return as_data(self.request.messages)
 
     @property
     def seed_base(self) -> int | str:

@@ -1,15 +1,18 @@
-"""The synthesizer's call: the question and the results, quoted as data. Pure."""
+"""The synthesizer's call: the caller's conversation, and the results, quoted as data. Pure."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from appliance.coordinator.ask import Ask
+from appliance.coordinator.conversation import instructions_of, question_of, turns_of
+from appliance.coordinator.final_answer import answer_params
 from appliance.coordinator.options import Sampling
 from appliance.coordinator.prompt_set import PromptSet
 from appliance.coordinator.sampling import sampled
 from appliance.domain.model import Role
+from appliance.domain.request import ChatRequest
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,14 +27,19 @@ class TaskResult:
 
 
 def synthesizer_ask(
-    prompts: PromptSet,
-    question: str,
-    history: Sequence[Mapping[str, str]],
-    results: Sequence[TaskResult],
-    sampling: Sampling,
-    seed: int,
+    prompts: PromptSet, request: ChatRequest, results: Sequence[TaskResult], limit: Sampling, seed: int, *, tools: bool
 ) -> Ask:
-    """Ask for the answer; `sampling.max_tokens` is already bounded by the caller's wish."""
-    messages = prompts.render(Role.SYNTHESIZER, question=question, history=history, results=results)
-    params = {**prompts.params.get(Role.SYNTHESIZER, {}), **sampled(sampling.temperature, seed)}
-    return Ask(messages, sampling.max_tokens, params)
+    """Ask for the answer: the turns of the conversation stand between the set's first messages and its last one.
+
+    `limit.max_tokens` is already bounded by the caller's wish; `tools`: the model has words for calls of tools. What
+    the caller says of sampling, tools and form holds here.
+    """
+    *head, last = prompts.render(
+        Role.SYNTHESIZER,
+        system=instructions_of(request.messages),
+        question=question_of(request.messages),
+        results=results,
+    )
+    params = {**prompts.params.get(Role.SYNTHESIZER, {}), **sampled(limit.temperature, seed)}
+    messages = (*head, *turns_of(request.messages, tools=tools), last)
+    return Ask(messages, limit.max_tokens, answer_params(prompts, params, request))

@@ -24,7 +24,8 @@ class EngineSpec:
     `gpu_ids` are indices or UUIDs for CUDA_VISIBLE_DEVICES and empty on the CPU. `cpu_threads` is the number of
     OpenMP threads of a CPU engine. `gpu_memory_utilization` is passed even where `kv_cache_memory_bytes` pins the KV
     cache, because vLLM checks it first. Of the engines with the same `turn_group` one is awake at a time (empty: it is
-    awake all the time); the others sleep at vLLM's `sleep_level`, where 0 means that they are stopped instead.
+    awake all the time); the others sleep at vLLM's `sleep_level`, where 0 means that they are stopped instead. The
+    parsers are vLLM's, for the model's way of calling tools and of thinking.
     """
 
     engine_id: str
@@ -43,6 +44,8 @@ class EngineSpec:
     gpu_memory_utilization: float = 0.9
     enforce_eager: bool = False
     cpu_threads: int = 1
+    tool_parser: str | None = None
+    reasoning_parser: str | None = None
     extra_args: tuple[str, ...] = ()
     turn_group: str = ""
     sleep_level: int = 0

@@ -94,6 +94,10 @@ def _options(spec: EngineSpec, drain_timeout_s: float) -> tuple[str, ...]:
     if spec.enforce_eager or spec.device is Device.CPU:
         # On the CPU compilation costs half a minute of start-up and gains little.
         options.append("--enforce-eager")
+    if spec.tool_parser is not None:
+        options += ["--enable-auto-tool-choice", "--tool-call-parser", spec.tool_parser]
+    if spec.reasoning_parser is not None:
+        options += ["--reasoning-parser", spec.reasoning_parser]
     return (*options, *spec.extra_args)
 
 

@@ -69,6 +69,8 @@ def _specs(entries: Iterable[PoolEntry], device: Device, ports: Iterable[int]) -
             gpu_memory_utilization=entry.gpu_memory_utilization,
             enforce_eager=entry.enforce_eager,
             cpu_threads=entry.cpu_threads,
+            tool_parser=entry.model.tool_parser,
+            reasoning_parser=entry.model.reasoning_parser,
             extra_args=entry.extra_args,
         )
         for entry in entries

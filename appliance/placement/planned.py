@@ -37,6 +37,8 @@ def _spec(engine: PlannedEngine, entry: PoolEntry, port: int) -> EngineSpec:
         tensor_parallel_size=engine.tensor_parallel_size,
         gpu_memory_utilization=engine.gpu_memory_utilization,
         enforce_eager=entry.enforce_eager,
+        tool_parser=entry.model.tool_parser,
+        reasoning_parser=entry.model.reasoning_parser,
         extra_args=entry.extra_args,
         turn_group=engine.turn_group,
         node=engine.node,

@@ -52,7 +52,7 @@ def test_the_instruct_planner_is_told_the_rules_and_quotes_data() -> None:
     assert "- math\n- text\n" in system["content"]
     assert "3 at the most" in system["content"]
     assert 'system: "be \\"brief\\""' in user["content"]
-    assert user["content"].endswith('Question: "Who?"\n')
+    assert user["content"].endswith('user: "Who?"\n')
     repaired = planner_ask(SETS["instruct"], TASK, Sampling(), 0.8, 5, BAD)
     assert '"{\\"steps"' in repaired.messages[1]["content"]
     assert "- not valid JSON" in repaired.messages[1]["content"]

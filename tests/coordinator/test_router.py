@@ -56,6 +56,7 @@ def test_the_configuration_names_what_easy_and_hard_requests_get() -> None:
     [
         ({"tools": [{}]}, "tools"),
         ({"response_format": {"type": "json_object"}}, "response_format"),
+        ({"structured_outputs": {"regex": "a"}}, "structured_outputs"),
         ({"n": 2}, "n > 1"),
         ({"logprobs": True}, "logprobs"),
     ],
@@ -64,6 +65,24 @@ def test_what_one_call_must_keep_is_direct(sampling: dict[str, Any], field: str)
     rules = (Rule("all", "debate"),)
     reasons = (f"the request asks for {field}, which one call must keep",)
     assert decision(asked(sampling=sampling), rules=rules) == Decision("direct", reasons)
+
+
+def test_tools_and_formats_are_orchestrated_where_a_synthesizer_writes_the_answer() -> None:
+    writer = replace(OPTIONS.roles, synthesizer=("w",))
+    caller = replace(writer, tool_callers=frozenset({"w"}))
+    form: dict[str, Any] = {"response_format": {"type": "json_schema"}}
+    tools: dict[str, Any] = {"tools": [{}]}
+
+    def strategy(sampling: dict[str, Any], roles: Roles, **options: Any) -> str:
+        return decision(asked(sampling=sampling), roles=roles, **options).strategy
+
+    assert strategy(form, writer) == "plan_execute_verify"
+    assert strategy(tools, caller) == "plan_execute_verify"
+    assert strategy(tools, writer) == "direct"
+    assert strategy({"logprobs": True}, caller) == "direct"
+    assert strategy(tools, caller, orchestrated="debate") == "direct"
+    with pytest.raises(InvalidRequest, match="strategy: debate can't keep tools"):
+        decision(asked(sampling=tools, strategy="debate"), roles=caller, allow_choice=True)
 
 
 def test_harmless_fields_change_nothing() -> None:

@@ -49,6 +49,14 @@ def option(made: EngineCommand, name: str) -> str:
     return made.argv[made.argv.index(name) + 1]
 
 
+def test_parsers_of_the_model_are_named() -> None:
+    made = command(replace(CPU, tool_parser="hermes", reasoning_parser="qwen3"))
+    assert option(made, "--tool-call-parser") == "hermes"
+    assert "--enable-auto-tool-choice" in made.argv
+    assert option(made, "--reasoning-parser") == "qwen3"
+    assert not {"--enable-auto-tool-choice", "--reasoning-parser"} & set(command(CPU).argv)
+
+
 def test_cpu_command_line() -> None:
     made = command(CPU)
     assert made.argv[:3] == ("/engine/bin/python", "-m", "vllm.entrypoints.openai.api_server")

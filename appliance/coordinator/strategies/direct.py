@@ -6,6 +6,7 @@ from dataclasses import replace
 
 from appliance.coordinator.ask import Ask
 from appliance.coordinator.calls import CallPurpose
+from appliance.coordinator.final_answer import answer_params
 from appliance.coordinator.prompt_set import PromptSet
 from appliance.coordinator.run import Run
 from appliance.coordinator.strategies.passthrough import TASK_ID, caller_ask
@@ -26,7 +27,8 @@ def _ask(run: Run, prompts: PromptSet) -> Ask:
     """The caller's messages, unless the prompt set words them anew; its sampling wins over the role's."""
     limit = run.options.sampling_of(Role.GENERALIST)
     ask = caller_ask(run.request, run.bounded(limit.max_tokens))
-    params = {**prompts.params.get(Role.GENERALIST, {}), "temperature": limit.temperature, **ask.params}
+    params = {**prompts.params.get(Role.GENERALIST, {}), "temperature": limit.temperature}
+    params = answer_params(prompts, params, run.request)
     if Role.GENERALIST not in prompts.messages:
         return replace(ask, params=params)
     messages = prompts.render(Role.GENERALIST, question=run.question, history=run.history)

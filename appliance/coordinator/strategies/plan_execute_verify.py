@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from appliance.coordinator.answer_shape import shape_of
 from appliance.coordinator.calls import CallPurpose
 from appliance.coordinator.early_start import EarlyStart
+from appliance.coordinator.final_answer import cut_at_stop
 from appliance.coordinator.planning import Planning
 from appliance.coordinator.run import RoleFailed, Run
 from appliance.coordinator.sampling import seed_of
@@ -56,24 +58,33 @@ async def _results(run: Run, planning: Planning) -> tuple[TaskResult, ...]:
 
 async def _synthesis(run: Run, results: tuple[TaskResult, ...]) -> str:
     """The answer from the results: the synthesizer's, or the final result itself where there is none."""
-    if run.options.roles.synthesizer:
+    if writers := run.options.roles.writers(run.request.sampling):
         try:
-            return await _written(run, results)
+            return await _written(run, writers, results)
         except BudgetExhausted as stop:
-            if run.answer_begun:
+            if run.answer_begun or not _takes_any_text(run):
                 raise
             run.recorder.fallback(Role.SYNTHESIZER, str(stop), "the final task's result is the answer")
-    run.say(ContentDelta(results[-1].result))
+    run.say(ContentDelta(cut_at_stop(results[-1].result, run.request.sampling.get("stop"))))
     return "stop"
 
 
-async def _written(run: Run, results: tuple[TaskResult, ...]) -> str:
+def _takes_any_text(run: Run) -> bool:
+    """Whether a task's result may be the answer: it is of no form, and calls no tools."""
+    sampling = run.request.sampling
+    return not (
+        shape_of(sampling.get("response_format")) or sampling.get("structured_outputs") or sampling.get("tools")
+    )
+
+
+async def _written(run: Run, writers: tuple[str, ...], results: tuple[TaskResult, ...]) -> str:
     limit = run.options.sampling_of(Role.SYNTHESIZER)
     sampling = replace(limit, max_tokens=run.bounded(limit.max_tokens))
     seed = seed_of(run.seed_base, "synthesis", 1)
+    tools = run.options.roles.tool_callers.issuperset(writers)
     return await stream_answer(
         run,
         CallPurpose(Role.SYNTHESIZER, "synthesis"),
-        run.options.roles.synthesizer,
-        lambda prompts: synthesizer_ask(prompts, run.question, run.history, results, sampling, seed),
+        writers,
+        lambda prompts: synthesizer_ask(prompts, run.request, results, sampling, seed, tools=tools),
     )

@@ -13,6 +13,7 @@ from appliance.domain.identifier import Identifier
 from appliance.domain.request import BudgetWish, ChatMessage, ChatRequest, Effort
 from appliance.errors import InvalidRequest
 from appliance.gateway.error_responses import invalid
+from appliance.gateway.openai.answer_form import Json, ResponseFormat, Tool, ToolChoice
 
 MAX_DEPTH: Final = 64
 """Deepest nesting of arrays and objects in a body."""
@@ -80,20 +81,6 @@ Stops = Annotated[
     Annotated[list[Annotated[str, Field(min_length=1, max_length=1_000)]], Field(max_length=16)] | None,
     BeforeValidator(_one_or_many),
     WithJsonSchema({"anyOf": [{"type": "string"}, {"type": "array", "items": {"type": "string"}}, {"type": "null"}]}),
-]
-Json = dict[str, Any]
-
-
-def _choice(value: Any) -> Any:
-    if value is None or isinstance(value, dict) or value in ("none", "auto", "required"):
-        return value
-    raise PydanticCustomError("tool_choice", "expected 'none', 'auto', 'required' or an object that names a function")
-
-
-ToolChoice = Annotated[
-    Any,
-    BeforeValidator(_choice),
-    WithJsonSchema({"anyOf": [{"enum": ["none", "auto", "required"]}, {"type": "object"}, {"type": "null"}]}),
 ]
 
 
@@ -166,8 +153,8 @@ class ChatCompletionBody(_Body):
     top_p: Annotated[float, Field(gt=0, le=1)] | None = None
     stop: Stops = None
     seed: Annotated[int, Field(ge=-(2**63), lt=2**63)] | None = None
-    response_format: Json | None = None
-    tools: Annotated[list[Json], Field(max_length=128)] | None = None
+    response_format: ResponseFormat = None
+    tools: Annotated[list[Tool], Field(max_length=128)] | None = None
     tool_choice: ToolChoice = None
     parallel_tool_calls: bool | None = None
     logprobs: bool | None = None
@@ -229,6 +216,7 @@ class ChatCompletionBody(_Body):
             max_tokens=self.max_completion_tokens or self.max_tokens,
             sampling=sampling,
             show_progress=self.show_progress,
+            streamed=bool(self.stream),
             labels=tuple(sorted(set(self.labels or ()))),
             budget=self.budget.to_domain() if self.budget else BudgetWish(),
             effort=self._effort(),
