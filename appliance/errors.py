@@ -16,6 +16,7 @@ ApplianceError
 │   ├── NotAuthenticated   no key or a wrong one
 │   ├── NotAllowed         a policy forbids it
 │   └── NotFound           no such trace
+├── LedgerError            what is stored can't be read
 ├── BudgetExhausted        a limit of the request was reached and no answer could be given within it
 ├── Overloaded             the appliance has no room at present; try again
 ├── AlreadyRunning         another appliance holds the data directory or the port
@@ -102,6 +103,10 @@ class NotAllowed(RequestError):
 
 class NotFound(RequestError):
     """No such trace."""
+
+
+class LedgerError(ApplianceError):
+    """What is stored can't be read."""
 
 
 class BudgetExhausted(ApplianceError):

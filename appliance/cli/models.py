@@ -21,14 +21,12 @@ from appliance.catalog.store import problems
 from appliance.cli.door import WRONG_INPUT, complain
 from appliance.cli.model_facts import facts, summary
 from appliance.cli.model_view import listing, show
-from appliance.cli.options import ConfigOption, settings_of
+from appliance.cli.options import ConfigOption, JsonOption, settings_of
 from appliance.config import Settings
 from appliance.domain.model import Role
 from appliance.errors import ConfigError
 
 commands = typer.Typer(help="The catalog, and the weights on disk.", no_args_is_help=True)
-
-JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON, for scripts.")]
 
 
 @commands.command("list")

@@ -24,6 +24,7 @@ KeyFileOption = Annotated[
     Path | None,
     typer.Option("--key-file", help="File with an API key; APPLIANCE_API_KEY in the environment works too."),
 ]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON, for scripts.")]
 
 
 def settings_of(config: Path | None) -> Settings:

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import json
+import re
 import time
-from typing import Annotated
+from datetime import datetime
+from typing import Annotated, Any
+from urllib.parse import urlencode
 
 import typer
 from rich.console import Console
@@ -11,42 +15,83 @@ from rich.table import Table
 
 from appliance.cli import trace_view
 from appliance.cli.connection import locate
-from appliance.cli.options import ConfigOption, KeyFileOption, UrlOption
+from appliance.cli.options import ConfigOption, JsonOption, KeyFileOption, UrlOption
+from appliance.domain.trace import Outcome
+from appliance.errors import InvalidRequest
 from appliance.gateway.traces import load
 
 commands = typer.Typer(help="What was done for a request.", no_args_is_help=True)
+
+_SECONDS = {"m": 60, "h": 3_600, "d": 86_400}
 
 
 @commands.command()
 def show(
     trace_id: Annotated[str, typer.Argument(help="As in the header x-trace-id, or from `appliance trace list`.")],
+    as_json: JsonOption = False,
     config: ConfigOption = None,
     url: UrlOption = None,
     key_file: KeyFileOption = None,
 ) -> None:
     """Show one trace as a tree."""
     document = locate(config, url, key_file).read(f"/v1/traces/{_segment(trace_id)}")
+    if as_json:
+        typer.echo(document)
+        return
     Console().print(trace_view.render(load(document)))
 
 
 @commands.command("list")
 def list_(
     limit: Annotated[int, typer.Option(min=1, max=1000, help="How many.")] = 20,
+    since: Annotated[str | None, typer.Option(help="30m, 12h, 7d, or a date as 2026-01-31.")] = None,
+    outcome: Annotated[Outcome | None, typer.Option(help="Only those that ended so.")] = None,
+    strategy: Annotated[str | None, typer.Option(help="Only those answered by this strategy.")] = None,
+    cursor: Annotated[str | None, typer.Option(help="From where the list before ended.")] = None,
+    as_json: JsonOption = False,
     config: ConfigOption = None,
     url: UrlOption = None,
     key_file: KeyFileOption = None,
 ) -> None:
     """List the newest traces, newest first."""
-    found = locate(config, url, key_file).get(f"/v1/traces?limit={limit}")["data"]
+    wanted = {
+        "limit": limit,
+        "since": None if since is None else _moment(since),
+        "outcome": outcome,
+        "strategy": strategy,
+        "cursor": cursor,
+    }
+    query = urlencode({name: value for name, value in wanted.items() if value is not None})
+    found = locate(config, url, key_file).get(f"/v1/traces?{query}")
+    if as_json:
+        typer.echo(json.dumps(found))
+        return
+    Console().print(_table(found["data"]))
+    if found["next_cursor"]:
+        Console(stderr=True, style="dim", highlight=False).print(f"more: --cursor {found['next_cursor']}")
+
+
+def _table(lines: list[dict[str, Any]]) -> Table:
     table = Table(box=None, pad_edge=False)
     for heading in ("trace", "when", "model", "strategy", "outcome", "calls", "tokens", "seconds"):
         table.add_column(heading, header_style="dim")
-    for line in found:
+    for line in lines:
         when = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(line["created_unix_s"]))
         shown = (line["requested_model"], line["strategy"], line["outcome"])
         counts = (str(line["calls"]), str(line["total_tokens"]), f"{line['duration_s']:.2f}")
         table.add_row(line["trace_id"], when, *shown, *counts)
-    Console().print(table)
+    return table
+
+
+def _moment(since: str) -> float:
+    """A span before now, or a day's beginning here, in Unix seconds."""
+    span = re.fullmatch(r"(\d{1,6})([mhd])", since)
+    if span:
+        return time.time() - int(span[1]) * _SECONDS[span[2]]
+    try:
+        return datetime.fromisoformat(since).timestamp()
+    except ValueError:
+        raise InvalidRequest(f"--since {since}: neither a span (30m, 12h, 7d) nor a date (2026-01-31)") from None
 
 
 def _segment(trace_id: str) -> str:

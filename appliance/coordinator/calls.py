@@ -69,6 +69,7 @@ class _Running:
     sent_s: float = 0.0
     first_token_s: float | None = None
     usage: Usage | None = None
+    finish_reason: str | None = None
     pieces: int = 0
     chunks: int = 0
     text: list[str] = field(default_factory=list)
@@ -83,6 +84,7 @@ class _Running:
             self.pieces += max(1, len(chunk.logprobs))
         self.text.append(chunk.text)
         self.usage = chunk.usage or self.usage
+        self.finish_reason = chunk.finish_reason or self.finish_reason
 
     def spent(self) -> tuple[Usage, bool]:
         """The engine's own count, else an estimate (True); nothing for a call that no engine took on."""
@@ -235,5 +237,7 @@ class Caller:
                 answer="".join(running.text),
                 usage_estimated=estimated,
                 gpu_s=gpu_s,
+                reserved_tokens=running.reservation.tokens,
+                finish_reason=running.finish_reason,
             )
         )

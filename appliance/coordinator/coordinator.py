@@ -25,7 +25,7 @@ from appliance.coordinator.tenant_budget import TenantAccounts
 from appliance.dispatch.dispatcher import Dispatcher
 from appliance.domain.model import Role
 from appliance.domain.policy import OPEN, DataPolicy
-from appliance.domain.request import AnswerEvent, ChatRequest, Effort, Finished
+from appliance.domain.request import UNRELATED, AnswerEvent, ChatRequest, Effort, Finished, Origin
 from appliance.domain.strategy import DIRECT, PASSTHROUGH
 from appliance.domain.tenant import Tenant
 from appliance.domain.trace import Decision, Outcome, Trace
@@ -91,14 +91,21 @@ class Coordinator:
         self._saves: set[asyncio.Task[None]] = set()
 
     async def answer(
-        self, request: ChatRequest, *, request_id: str, trace_id: str, tenant: Tenant
+        self,
+        request: ChatRequest,
+        *,
+        request_id: str,
+        trace_id: str,
+        tenant: Tenant,
+        origin: Origin = UNRELATED,
     ) -> AsyncGenerator[AnswerEvent, None]:
         """Yield the events of the answer, `Finished` last; its trace is saved by then.
 
         Raises RequestError, EngineError, BudgetExhausted and Overloaded, after the events that came before. Closing
         it cancels every call below; the trace is saved in that case too.
         """
-        run = self._open(request, request_id, trace_id, tenant)
+        identity = Identity(trace_id, request_id, tenant.name, request.model, self._wall_clock(), origin)
+        run = self._open(request, tenant, identity)
         work = asyncio.create_task(self._work(run), name=f"request {request_id}")
         self._running.add(work)
         work.add_done_callback(self._running.discard)
@@ -116,11 +123,10 @@ class Coordinator:
         await asyncio.gather(*(_ended(work) for work in tuple(self._running)))
         await asyncio.gather(*self._saves)
 
-    def _open(self, request: ChatRequest, request_id: str, trace_id: str, tenant: Tenant) -> Run:
+    def _open(self, request: ChatRequest, tenant: Tenant, identity: Identity) -> Run:
         options, started_s = self._options[request.effort], self._clock()
         limits = options.budget if request.model == self._virtual_model else options.passthrough_budget
         budget = Budget(limits.lowered(request.budget), started_s)
-        identity = Identity(trace_id, request_id, tenant.name, request.model, self._wall_clock())
         recorder = Recorder(identity, tenant.keep_content)
         salt = hmac.new(self._salt_secret, tenant.name.encode(), hashlib.sha256).hexdigest()
         labels = tenant.labels | frozenset(request.labels)
@@ -209,7 +215,7 @@ class Coordinator:
         """A trace that can't be saved must not take the answer with it."""
         answer = "".join(run.answer) or None
         record = run.budget.record(self._clock())
-        trace = run.recorder.trace(record, outcome, error, question=run.question, answer=answer)
+        trace = run.recorder.trace(record, outcome, error, run.question, answer, run.request)
         try:
             await self._traces.save(trace)
         except Exception as failure:  # whatever the sink raises: the answer was given

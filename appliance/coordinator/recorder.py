@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 
 from appliance.coordinator.task_graph import Task
 from appliance.domain.model import Role
-from appliance.domain.request import Usage
+from appliance.domain.request import UNRELATED, ChatRequest, Origin, Usage
 from appliance.domain.trace import (
     BudgetRecord,
     CallRecord,
@@ -29,6 +29,7 @@ class Identity:
     tenant: str
     requested_model: str
     created_unix_s: float
+    origin: Origin = UNRELATED
 
 
 @dataclass(slots=True)
@@ -115,7 +116,13 @@ class Recorder:
         return totals
 
     def trace(
-        self, budget: BudgetRecord, outcome: Outcome, error: str, question: str | None, answer: str | None
+        self,
+        budget: BudgetRecord,
+        outcome: Outcome,
+        error: str,
+        question: str | None,
+        answer: str | None,
+        request: ChatRequest,
     ) -> Trace:
         """The whole record."""
         return Trace(
@@ -136,4 +143,6 @@ class Recorder:
             error=error,
             question=question if self.keep_content else None,
             answer=answer if self.keep_content else None,
+            request=request if self.keep_content else None,
+            origin=self.identity.origin,
         )

@@ -62,6 +62,20 @@ class ChatRequest:
 
 
 @dataclass(frozen=True, slots=True)
+class Origin:
+    """What a request belongs to.
+
+    `traceparent` is the W3C header of the caller's own trace, `replay_of` the id of the trace whose request runs again.
+    """
+
+    traceparent: str | None = None
+    replay_of: str | None = None
+
+
+UNRELATED = Origin()
+
+
+@dataclass(frozen=True, slots=True)
 class CallContext:
     """What every call below a request carries. `deadline_s` is on the monotonic clock.
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from appliance.domain.model import Role
-from appliance.domain.request import Usage
+from appliance.domain.request import UNRELATED, ChatRequest, Origin, Usage
 
 
 class Verdict(StrEnum):
@@ -39,10 +39,11 @@ class CallRecord:
     """One engine call. Times are seconds; `started_s` counts from the start of the request.
 
     `queue_s` is the time until the call was sent to an engine, `engine_s` the time the engine worked on it,
-    `first_token_s` the part of that until its first token. `usage_estimated`: the engine did not get to tell its
-    usage, so the prompt was estimated and the tokens that came were counted. `gpu_s` are the device-seconds that the
-    call was charged, which it shares with the calls beside it on the engine. `prompt` and `answer` are kept only where
-    the policy says so.
+    `first_token_s` the part of that until its first token. `reserved_tokens` were held in the budget while it ran.
+    `finish_reason` is the engine's, None for a call that did not get to its end. `usage_estimated`: the engine did not
+    get to tell its usage, so the prompt was estimated and the tokens that came were counted. `gpu_s` are the
+    device-seconds that the call was charged, which it shares with the calls beside it on the engine. `prompt` and
+    `answer` are kept only where the policy says so.
     """
 
     call_id: str
@@ -62,6 +63,13 @@ class CallRecord:
     answer: str | None = None
     usage_estimated: bool = False
     gpu_s: float = 0.0
+    reserved_tokens: int = 0
+    finish_reason: str | None = None
+
+    @property
+    def ended_s(self) -> float:
+        """When it was over, from the start of the request."""
+        return self.started_s + self.queue_s + self.engine_s
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,7 +133,11 @@ class BudgetRecord:
 
 @dataclass(frozen=True, slots=True)
 class Trace:
-    """Everything of one request. `created_unix_s` is wall time, all other times are durations."""
+    """Everything of one request. `created_unix_s` is wall time, all other times are durations.
+
+    `request`, `question` (its last message) and `answer` are kept only where the policy says so; with `request` it can
+    be run again. Fields that came later have defaults, so that traces stored before can be read.
+    """
 
     trace_id: str
     request_id: str
@@ -144,3 +156,20 @@ class Trace:
     error: str = ""
     question: str | None = None
     answer: str | None = None
+    request: ChatRequest | None = None
+    origin: Origin = UNRELATED
+
+    @property
+    def gpu_s(self) -> float:
+        """Device-seconds of all calls."""
+        return sum(call.gpu_s for call in self.calls)
+
+    def parent_of(self, task_id: str) -> str | None:
+        """The task whose own plan `task_id` is part of: ids of a nested plan begin with the outer one's and a dot."""
+        known = {task.task_id for task in self.tasks}
+        outer = task_id
+        while "." in outer:
+            outer = outer.rpartition(".")[0]
+            if outer in known:
+                return outer
+        return None

@@ -21,6 +21,8 @@ class Exchange:
     request_id: str
     trace_id: str
     started_s: float
+    traceparent: str | None = None
+    """The caller's own trace (W3C), where it sent one."""
     tenant: Tenant | None = None
     strategy: str = NO_STRATEGY
     status: int | None = None

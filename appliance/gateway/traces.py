@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Annotated, Any, Protocol
 
@@ -10,10 +9,10 @@ from fastapi import APIRouter, Query, Request, Response
 from pydantic import TypeAdapter
 
 from appliance.domain.tenant import Tenant
-from appliance.domain.trace import Trace
+from appliance.domain.trace import Outcome, Trace
 from appliance.errors import NotFound
 from appliance.gateway import exchange as exchanges
-from appliance.ledger.trace_store import TraceSummary
+from appliance.ledger.trace_query import TracePage, TraceQuery
 
 _trace = TypeAdapter(Trace)
 
@@ -24,8 +23,8 @@ class TraceReader(Protocol):
     async def get(self, trace_id: str) -> Trace | None:
         """One trace."""
 
-    async def recent(self, limit: int) -> Sequence[TraceSummary]:
-        """The newest traces in one line each, newest first."""
+    async def page(self, query: TraceQuery) -> TracePage:
+        """Traces in one line each, newest first."""
 
 
 def dump(trace: Trace) -> bytes:
@@ -51,11 +50,18 @@ def router(reader: TraceReader) -> APIRouter:
         return Response(dump(trace), media_type="application/json")
 
     @routes.get("/v1/traces")
-    async def recent_traces(request: Request, limit: Annotated[int, Query(ge=1, le=1_000)] = 20) -> dict[str, Any]:
-        """The newest requests, one line each."""
-        tenant = _tenant(request).name
-        found = [trace for trace in await reader.recent(limit) if trace.tenant == tenant]
-        return {"object": "list", "data": [asdict(trace) for trace in found]}
+    async def list_traces(
+        request: Request,
+        since: Annotated[float | None, Query(description="Unix seconds")] = None,
+        outcome: Outcome | None = None,
+        strategy: str | None = None,
+        limit: Annotated[int, Query(ge=1, le=1_000)] = 20,
+        cursor: str | None = None,
+    ) -> dict[str, Any]:
+        """Requests in one line each, newest first; `next_cursor` leads to the page after."""
+        found = await reader.page(TraceQuery(_tenant(request).name, since, outcome, strategy, cursor, limit))
+        lines = [asdict(trace) for trace in found.traces]
+        return {"object": "list", "data": lines, "has_more": bool(found.next_cursor), "next_cursor": found.next_cursor}
 
     return routes
 

@@ -29,6 +29,12 @@ traces = Table(
     Index("traces_by_time", "created_unix_s"),
 )
 
+# With all that a list filters by, so that lines of other outcomes are passed over without reading their bodies.
+traces_of_tenant = Index(
+    "traces_of_tenant",
+    *(traces.c.tenant, traces.c.created_unix_s, traces.c.trace_id, traces.c.strategy, traces.c.outcome),
+)
+
 
 def prepare(connection: Connection, name: str) -> None:
     """Make the tables of a new ledger, or check those of an old one. Raises ConfigError; `name` is for its message."""
@@ -46,3 +52,4 @@ def prepare(connection: Connection, name: str) -> None:
             f"{name}: schema version {versions}, but this appliance reads version {VERSION}; "
             "run the appliance that wrote it, or name another file under ledger.file"
         )
+    traces_of_tenant.create(connection, checkfirst=True)  # which ledgers of the first appliances don't have

@@ -6,43 +6,24 @@ import asyncio
 from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
-from pydantic import TypeAdapter
+from pydantic import TypeAdapter, ValidationError
 from sqlalchemy import Connection, Engine, create_engine, delete, event, insert, select
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.pool import StaticPool
 
 from appliance.domain.trace import Outcome, Trace
-from appliance.errors import ConfigError
+from appliance.errors import ConfigError, LedgerError
 from appliance.ledger.schema import prepare, traces
+from appliance.ledger.trace_query import TracePage, TraceQuery, TraceSummary, paged
 
 T = TypeVar("T")
 
 _TRACE = TypeAdapter(Trace)
 _SQLITE_PRAGMAS = ("journal_mode=WAL", "synchronous=NORMAL", "busy_timeout=5000")
 _GROUP = 256
-
-
-@dataclass(frozen=True, slots=True)
-class TraceSummary:
-    """A trace in one line. `created_unix_s` is wall time, `duration_s` seconds."""
-
-    trace_id: str
-    request_id: str
-    tenant: str
-    requested_model: str
-    strategy: str
-    outcome: Outcome
-    created_unix_s: float
-    duration_s: float
-    calls: int
-    total_tokens: int
-
-
-_SUMMARY_COLUMNS = [column for column in traces.columns if column.name != "body"]
 
 
 class TraceStore:
@@ -65,21 +46,29 @@ class TraceStore:
         await asyncio.wrap_future(saved)
 
     async def get(self, trace_id: str) -> Trace | None:
-        """The trace of this id."""
+        """The trace of this id. Raises LedgerError when another version of the appliance wrote it otherwise."""
         query = select(traces.c.body).where(traces.c.trace_id == trace_id)
         body = await self._run(lambda connection: connection.execute(query).scalar_one_or_none())
-        return None if body is None else _TRACE.validate_json(body)
+        return None if body is None else _read(trace_id, body)
 
-    async def recent(self, limit: int = 20) -> list[TraceSummary]:
-        """The newest traces, newest first."""
-        query = select(*_SUMMARY_COLUMNS).order_by(traces.c.created_unix_s.desc(), traces.c.trace_id).limit(limit)
-        rows = await self._run(lambda connection: connection.execute(query).mappings().all())
-        return [TraceSummary(**{**row, "outcome": Outcome(row["outcome"])}) for row in rows]
+    async def page(self, query: TraceQuery) -> TracePage:
+        """One page, newest first. Raises InvalidRequest when the cursor is none."""
+        statement = query.statement()
+        rows = await self._run(lambda connection: connection.execute(statement).mappings().all())
+        lines = tuple(TraceSummary(**{**row, "outcome": Outcome(row["outcome"])}) for row in rows)
+        return paged(lines, query.limit)
 
     async def prune(self, older_than_unix_s: float) -> int:
-        """Delete traces made before this wall time; returns how many."""
-        query = delete(traces).where(traces.c.created_unix_s < older_than_unix_s)
-        return await self._run(lambda connection: connection.execute(query).rowcount)
+        """Delete traces made before this wall time; returns how many.
+
+        Group by group, so that what is saved meanwhile need not wait for all of them.
+        """
+        older = select(traces.c.trace_id).where(traces.c.created_unix_s < older_than_unix_s).limit(_GROUP)
+        group = delete(traces).where(traces.c.trace_id.in_(older.scalar_subquery()))
+        pruned = 0
+        while count := await self._run(lambda connection: connection.execute(group).rowcount):
+            pruned += count
+        return pruned
 
     async def close(self) -> None:
         """Write what is pending and close the file. Nothing else may be called afterwards."""
@@ -118,6 +107,19 @@ class TraceStore:
         except SQLAlchemyError as error:
             return error
         return None
+
+
+def _read(trace_id: str, body: str) -> Trace:
+    """Fields that this version added get their defaults, fields that it does not know are left out."""
+    try:
+        return _TRACE.validate_json(body)
+    except ValidationError as error:
+        problem = error.errors(include_url=False, include_input=False)[0]
+        where = ".".join(map(str, problem["loc"]))
+        raise LedgerError(
+            f"trace {trace_id} was stored by another version of the appliance and can't be read by this one "
+            f"({where}: {problem['msg']}); read it with the version that wrote it"
+        ) from None
 
 
 def _row(trace: Trace) -> dict[str, Any]:

@@ -17,7 +17,6 @@ from appliance.domain.request import ContentDelta, ReasoningDelta
 from appliance.errors import EngineRejected, EngineUnavailable
 from tests.cli.pool import MODELS, Pool, make_pool
 from tests.fakes.fake_coordinator import FakeCoordinator, Step
-from tests.fakes.traces import repaired_trace
 from tests.gateway.door import KEY, House, engine, served
 
 ANSWER: tuple[Step, ...] = (ReasoningDelta("thinking\n"), ContentDelta("The answer "), ContentDelta("is [b]42[/b]."))
@@ -110,15 +109,6 @@ def test_key_file_serves_too(house: House, monkeypatch: pytest.MonkeyPatch, tmp_
     file.write_text(f"# mine\n{KEY}\n")
     assert run("ask", "hello", "--key-file", str(file)).exit_code == 0
     assert run("ask", "hello", "--key-file", str(tmp_path / "none")).exit_code == 2
-
-
-def test_trace_list_and_show(house: House) -> None:
-    house.traces.traces.append(repaired_trace("abc"))
-    listed = run("trace", "list")
-    assert "abc" in listed.stdout
-    assert "plan_execute_verify" in listed.stdout
-    assert "s2 text" in run("trace", "show", "abc").stdout
-    assert run("trace", "show", "../fleet").exit_code == 2
 
 
 def test_status_tells_by_its_exit_code(house: House) -> None:

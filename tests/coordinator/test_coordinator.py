@@ -215,6 +215,9 @@ def test_contents_are_kept_only_for_tenants_that_allow_it() -> None:
         first = next(call for call in trace.calls if call.role is Role.EXECUTOR)
         assert first.answer == "working;84"
         assert "12*7" in (first.prompt or "")
+        assert (bare.trace.request, trace.request) == (None, asks())
+        assert [call.finish_reason for call in trace.calls] == ["stop"] * 5
+        assert all(call.reserved_tokens >= call.usage.total_tokens for call in trace.calls)
 
     run(main())
 

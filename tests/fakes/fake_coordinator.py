@@ -7,10 +7,10 @@ import threading
 from collections.abc import AsyncGenerator, Sequence
 from dataclasses import dataclass, field
 
-from appliance.domain.request import AnswerEvent, ChatRequest, Finished, Usage
+from appliance.domain.request import AnswerEvent, ChatRequest, Finished, Origin, Usage
 from appliance.domain.tenant import Tenant
 from appliance.domain.trace import Trace
-from appliance.ledger.trace_store import TraceSummary
+from appliance.ledger.trace_query import TracePage, TraceQuery, TraceSummary, paged
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,13 +53,15 @@ class FakeCoordinator:
     requests: list[ChatRequest] = field(default_factory=list)
     request_ids: list[str] = field(default_factory=list)
     tenants: list[Tenant] = field(default_factory=list)
+    origins: list[Origin] = field(default_factory=list)
     hanging: threading.Event = field(default_factory=threading.Event)
     cancelled: threading.Event = field(default_factory=threading.Event)
 
     async def answer(
-        self, request: ChatRequest, *, request_id: str, trace_id: str, tenant: Tenant
+        self, request: ChatRequest, *, request_id: str, trace_id: str, tenant: Tenant, origin: Origin
     ) -> AsyncGenerator[AnswerEvent, None]:
         """Play the script."""
+        self.origins.append(origin)
         self.requests.append(request)
         self.request_ids.append(request_id)
         self.tenants.append(tenant)
@@ -86,14 +88,20 @@ class FakeTraces:
     """Traces in memory."""
 
     traces: list[Trace] = field(default_factory=list)
+    queries: list[TraceQuery] = field(default_factory=list)
+    failure: Exception | None = None
 
     async def get(self, trace_id: str) -> Trace | None:
         """By id."""
+        if self.failure is not None:
+            raise self.failure
         return next((trace for trace in self.traces if trace.trace_id == trace_id), None)
 
-    async def recent(self, limit: int) -> list[TraceSummary]:
-        """Newest first."""
-        return [
+    async def page(self, query: TraceQuery) -> TracePage:
+        """Newest first; of the filters, only the tenant and the limit."""
+        self.queries.append(query)
+        own = [trace for trace in reversed(self.traces) if trace.tenant == query.tenant]
+        lines = tuple(
             TraceSummary(
                 trace_id=trace.trace_id,
                 request_id=trace.request_id,
@@ -106,5 +114,6 @@ class FakeTraces:
                 calls=len(trace.calls),
                 total_tokens=trace.usage.total_tokens,
             )
-            for trace in reversed(self.traces[-limit:])
-        ]
+            for trace in own
+        )
+        return paged(lines[: query.limit + 1], query.limit)

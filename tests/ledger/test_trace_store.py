@@ -4,14 +4,19 @@ import asyncio
 import sqlite3
 import stat
 from collections.abc import Awaitable, Callable
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from sqlalchemy.dialects.sqlite import dialect
 from sqlalchemy.exc import SQLAlchemyError
 
-from appliance.domain.trace import Trace
-from appliance.errors import ConfigError
+from appliance.domain.request import Origin
+from appliance.domain.trace import Decision, Outcome, Trace
+from appliance.errors import ConfigError, InvalidRequest, LedgerError
+from appliance.gateway.traces import dump
+from appliance.ledger.trace_query import TraceQuery
 from appliance.ledger.trace_store import TraceStore
 from tests.fakes.traces import repaired_trace
 
@@ -29,6 +34,10 @@ def on(file: Path, work: Callable[[TraceStore], Awaitable[None]]) -> None:
 
 def trace(number: int) -> Trace:
     return replace(repaired_trace(f"t{number:03}"), created_unix_s=1000.0 + number)
+
+
+async def ids(store: TraceStore, query: TraceQuery) -> list[str]:
+    return [summary.trace_id for summary in (await store.page(query)).traces]
 
 
 def test_a_trace_comes_back_as_it_was_also_after_a_restart(tmp_path: Path) -> None:
@@ -55,7 +64,7 @@ def test_saving_again_replaces(tmp_path: Path) -> None:
         found = await store.get("t001")
         assert found is not None
         assert found.error == "late"
-        assert len(await store.recent()) == 1
+        assert len((await store.page(TraceQuery("default"))).traces) == 1
 
     on(tmp_path / "l", work)
 
@@ -63,16 +72,16 @@ def test_saving_again_replaces(tmp_path: Path) -> None:
 def test_many_saves_at_once_are_all_there(tmp_path: Path) -> None:
     async def work(store: TraceStore) -> None:
         await asyncio.gather(*(store.save(trace(number)) for number in range(500)))
-        assert len(await store.recent(1000)) == 500
+        assert len((await store.page(TraceQuery("default", limit=1000))).traces) == 500
 
     on(tmp_path / "l", work)
 
 
-def test_recent_traces_newest_first(tmp_path: Path) -> None:
+def test_a_page_has_the_newest_traces_first(tmp_path: Path) -> None:
     async def work(store: TraceStore) -> None:
         for number in (2, 1, 3):
             await store.save(trace(number))
-        newest, next_one = await store.recent(2)
+        newest, next_one = (await store.page(TraceQuery("default", limit=2))).traces
         assert (newest.trace_id, next_one.trace_id) == ("t003", "t002")
         assert (newest.strategy, newest.outcome, newest.calls, newest.total_tokens) == (
             trace(3).decision.strategy,
@@ -84,12 +93,93 @@ def test_recent_traces_newest_first(tmp_path: Path) -> None:
     on(tmp_path / "l", work)
 
 
+def test_pages_follow_each_other_also_where_moments_are_the_same(tmp_path: Path) -> None:
+    async def work(store: TraceStore) -> None:
+        for number in range(7):
+            await store.save(replace(trace(number), created_unix_s=1000.1 + number // 3))
+        found, cursor = [], None
+        while True:
+            page = await store.page(TraceQuery("default", cursor=cursor, limit=2))
+            found.append([summary.trace_id for summary in page.traces])
+            cursor = page.next_cursor
+            if cursor is None:
+                break
+        assert found == [["t006", "t005"], ["t004", "t003"], ["t002", "t001"], ["t000"]]
+
+    on(tmp_path / "l", work)
+
+
+@pytest.mark.parametrize("cursor", ["", "t001", "nan~t001", "1000~", "x~t001"])
+def test_a_cursor_that_is_none_is_refused(tmp_path: Path, cursor: str) -> None:
+    async def work(store: TraceStore) -> None:
+        with pytest.raises(InvalidRequest, match="take next_cursor of the page before"):
+            await store.page(TraceQuery("default", cursor=cursor))
+
+    on(tmp_path / "l", work)
+
+
+def test_filters_by_tenant_moment_outcome_and_strategy(tmp_path: Path) -> None:
+    async def work(store: TraceStore) -> None:
+        await store.save(trace(1))
+        await store.save(replace(trace(2), tenant="other"))
+        await store.save(replace(trace(3), outcome=Outcome.ERROR))
+        await store.save(replace(trace(4), decision=Decision("direct", ())))
+        assert await ids(store, TraceQuery("default")) == ["t004", "t003", "t001"]
+        assert await ids(store, TraceQuery("other")) == ["t002"]
+        assert await ids(store, TraceQuery("nobody")) == []
+        assert await ids(store, TraceQuery("default", since_unix_s=1003.0)) == ["t004", "t003"]
+        assert await ids(store, TraceQuery("default", outcome=Outcome.ERROR)) == ["t003"]
+        assert await ids(store, TraceQuery("default", strategy="direct")) == ["t004"]
+
+    on(tmp_path / "l", work)
+
+
+def test_lists_and_traces_are_found_by_an_index_also_in_a_ledger_of_the_first_appliance(tmp_path: Path) -> None:
+    file = tmp_path / "l"
+    on(file, lambda store: store.save(trace(1)))
+    _write(file, "drop index traces_of_tenant")
+    on(file, lambda store: store.save(trace(2)))
+    query = TraceQuery("default", since_unix_s=1.0, outcome=Outcome.OK, strategy="direct", cursor="9.0~t")
+    listed = str(query.statement().compile(dialect=dialect(), compile_kwargs={"literal_binds": True}))
+    assert "USING INDEX traces_of_tenant (tenant=? AND" in _query_plan(file, listed)
+    assert "USING INDEX sqlite_autoindex_traces_1" in _query_plan(file, "select body from traces where trace_id = 't'")
+    older = "select trace_id from traces where created_unix_s < 5.0 limit 256"
+    assert "USING INDEX traces_by_time" in _query_plan(file, older)
+
+
+def test_a_trace_of_the_first_appliance_can_be_read(tmp_path: Path) -> None:
+    file = tmp_path / "l"
+    on(file, lambda store: store.save(repaired_trace()))
+    _set_body(file, (Path(__file__).parent / "first_trace.json").read_text(encoding="utf-8"))
+
+    async def read(store: TraceStore) -> None:
+        found = await store.get("0f" * 16)
+        assert found is not None
+        assert (found.question, len(found.calls), found.request) == ("What is …?", 8, None)
+        assert (found.gpu_s, found.origin, found.calls[0].finish_reason) == (0.0, Origin(), None)
+
+    on(file, read)
+
+
+def test_a_trace_that_can_not_be_read_says_why_and_nothing_of_its_contents(tmp_path: Path) -> None:
+    file = tmp_path / "l"
+    on(file, lambda store: store.save(repaired_trace()))
+    _set_body(file, dump(repaired_trace()).decode().replace('"outcome":"ok"', '"outcome":"QEXAR"'))
+
+    async def read(store: TraceStore) -> None:
+        with pytest.raises(LedgerError, match=r"stored by another version.*\(tasks\.0\.outcome: ") as refused:
+            await store.get("0f" * 16)
+        assert "QEXAR" not in str(refused.value)
+
+    on(file, read)
+
+
 def test_pruning_deletes_what_is_older(tmp_path: Path) -> None:
     async def work(store: TraceStore) -> None:
         for number in range(4):
             await store.save(trace(number))
         assert await store.prune(1002.0) == 2
-        assert [summary.trace_id for summary in await store.recent()] == ["t003", "t002"]
+        assert await ids(store, TraceQuery("default")) == ["t003", "t002"]
 
     on(tmp_path / "l", work)
 
@@ -136,6 +226,17 @@ def _write(file: Path, *statements: str) -> None:
         connection.execute(statement)
     connection.commit()
     connection.close()
+
+
+def _set_body(file: Path, body: str) -> None:
+    with closing(sqlite3.connect(file)) as connection:
+        connection.execute("update traces set body = ?", (body,))
+        connection.commit()
+
+
+def _query_plan(file: Path, statement: str) -> str:
+    with closing(sqlite3.connect(file)) as connection:
+        return "; ".join(row[-1] for row in connection.execute(f"explain query plan {statement}"))
 
 
 def test_another_schema_version_is_refused(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""Gives every request its ids: a sane `x-request-id` of the caller is kept, anything else is replaced."""
+"""Gives every request its ids: a sane `x-request-id` or `traceparent` of the caller is kept, any other is dropped."""
 
 from __future__ import annotations
 
@@ -14,6 +14,8 @@ from appliance.gateway import exchange as exchanges
 from appliance.gateway.exchange import Exchange, make_id
 
 _SANE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:-]{0,127}")
+_TRACEPARENT = re.compile(r"00-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}")
+"""W3C Trace Context, version 00: trace id, span id, flags."""
 
 
 class RequestIds:
@@ -27,9 +29,15 @@ class RequestIds:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        given = Headers(scope=scope).get("x-request-id", "")
+        headers = Headers(scope=scope)
+        given, traceparent = headers.get("x-request-id", ""), headers.get("traceparent", "")
         request_id = given if _SANE.fullmatch(given) else make_id("req")
-        exchange = Exchange(request_id=request_id, trace_id=secrets.token_hex(16), started_s=time.monotonic())
+        exchange = Exchange(
+            request_id=request_id,
+            trace_id=secrets.token_hex(16),
+            started_s=time.monotonic(),
+            traceparent=traceparent if _TRACEPARENT.fullmatch(traceparent) else None,
+        )
         exchange.headers.append((b"x-request-id", request_id.encode()))
         exchanges.attach(scope, exchange)
 

@@ -12,7 +12,7 @@ import orjson
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
-from appliance.domain.request import AnswerEvent, ChatRequest, ContentDelta, Finished, ReasoningDelta
+from appliance.domain.request import AnswerEvent, ChatRequest, ContentDelta, Finished, Origin, ReasoningDelta
 from appliance.domain.tenant import Tenant
 from appliance.gateway import exchange as exchanges
 from appliance.gateway.disconnect import until_disconnect
@@ -32,7 +32,7 @@ _GONE = 499
 class Answerer(Protocol):
     """What the door needs of the coordinator: an answer as events, Finished last."""
 
-    def answer(self, request: ChatRequest, *, request_id: str, trace_id: str, tenant: Tenant) -> Events:
+    def answer(self, request: ChatRequest, *, request_id: str, trace_id: str, tenant: Tenant, origin: Origin) -> Events:
         """Start to answer. Closing the generator cancels every call below it."""
 
 

@@ -7,6 +7,7 @@ from typing import Any
 
 from fastapi import APIRouter, Request, Response
 
+from appliance.domain.request import Origin
 from appliance.gateway import exchange as exchanges
 from appliance.gateway.openai.answers import Answerer, Labels, StreamedAnswer, WholeAnswer
 from appliance.gateway.openai.schema import ChatCompletionBody, parse
@@ -25,7 +26,11 @@ def router(answerer: Answerer, keep_alive_s: float) -> APIRouter:
         exchange.headers.append((b"x-trace-id", exchange.trace_id.encode()))
         labels = Labels(f"chatcmpl-{exchange.trace_id}", int(time.time()), body.model)
         events = answerer.answer(
-            body.to_domain(), request_id=exchange.request_id, trace_id=exchange.trace_id, tenant=exchange.tenant
+            body.to_domain(),
+            request_id=exchange.request_id,
+            trace_id=exchange.trace_id,
+            tenant=exchange.tenant,
+            origin=Origin(exchange.traceparent),
         )
         if body.stream:
             return StreamedAnswer(events, labels, include_usage=body.include_usage, keep_alive_s=keep_alive_s)

@@ -1,0 +1,68 @@
+"""`appliance trace`, in process, against a gateway."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+
+import pytest
+from typer.testing import CliRunner, Result
+
+from appliance.cli.main import app
+from appliance.domain.trace import Outcome
+from appliance.gateway.traces import load
+from tests.fakes.traces import repaired_trace
+from tests.gateway.door import KEY, House, served
+
+
+def run(*arguments: str) -> Result:
+    return CliRunner().invoke(app, ["trace", *arguments], catch_exceptions=False)
+
+
+@pytest.fixture
+def house(monkeypatch: pytest.MonkeyPatch) -> Iterator[House]:
+    """A gateway with three traces, known to the verbs by their environment."""
+    target = House()
+    target.traces.traces += [repaired_trace(name) for name in ("abc", "def", "ghi")]
+    with served(target.app) as url:
+        monkeypatch.setenv("COLUMNS", "200")
+        monkeypatch.setenv("APPLIANCE_URL", url)
+        monkeypatch.setenv("APPLIANCE_API_KEY", KEY)
+        yield target
+
+
+@pytest.mark.usefixtures("house")
+def test_show_prints_the_tree_or_the_document() -> None:
+    assert "s2 text" in run("show", "abc").stdout
+    assert load(run("show", "abc", "--json").stdout.encode()) == repaired_trace("abc")
+    assert run("show", "../fleet").exit_code == 2
+
+
+@pytest.mark.usefixtures("house")
+def test_list_says_how_to_go_on() -> None:
+    listed = run("list", "--limit", "2")
+    lines = listed.stdout.splitlines()
+    assert [line.split()[0] for line in lines] == ["trace", "ghi", "def"]
+    assert "plan_execute_verify" in lines[1]
+    assert listed.stderr == "more: --cursor 1700000000.0~def\n"
+    assert [line["trace_id"] for line in json.loads(run("list", "--json").stdout)["data"]] == ["ghi", "def", "abc"]
+
+
+def test_list_passes_its_filters_on(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("time.time", lambda: 10_000.0)
+    run("list", "--since", "2h", "--outcome", "error", "--strategy", "direct", "--cursor", "1~a&b")
+    (query,) = house.traces.queries
+    assert (query.since_unix_s, query.outcome, query.strategy, query.cursor) == (
+        2800.0,
+        Outcome.ERROR,
+        "direct",
+        "1~a&b",
+    )
+
+
+@pytest.mark.usefixtures("house")
+def test_a_since_that_is_none_is_a_clear_error() -> None:
+    assert run("list", "--since", "2026-01-31").exit_code == 0
+    result = run("list", "--since", "monday")
+    assert result.exit_code == 2
+    assert result.stderr == "error: --since monday: neither a span (30m, 12h, 7d) nor a date (2026-01-31)\n"
