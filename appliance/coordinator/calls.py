@@ -62,6 +62,7 @@ class _Running:
     purpose: CallPurpose
     model_id: str
     ask: Ask
+    estimate: Estimate
     charge: Charge
     started_s: float
     deadline_s: float
@@ -153,7 +154,7 @@ class Caller:
         deadline_s = self._budget.deadline_of(purpose.role, started_s, optional=purpose.optional)
         estimate = self._estimate(model_id, ask)
         charge = self._accounts.reserve(estimate, purpose.role, started_s, deadline_s, purpose.keep)
-        running = _Running(purpose, model_id, ask, charge, started_s, deadline_s)
+        running = _Running(purpose, model_id, ask, estimate, charge, started_s, deadline_s)
         try:
             async with aclosing(self._sent(running)) as chunks:
                 async for chunk in chunks:
@@ -237,7 +238,7 @@ class Caller:
                 answer="".join(running.text),
                 usage_estimated=estimated,
                 gpu_s=gpu_s,
-                reserved_tokens=running.reservation.tokens,
+                reserved_tokens=running.estimate.tokens,
                 finish_reason=running.finish_reason,
             )
         )
