@@ -14,6 +14,7 @@ from appliance.domain.identifier import Identifier
 from appliance.domain.placement_settings import PlacementSettings
 from appliance.domain.routing_settings import EffortsSettings, Pattern, RuleSettings, rule_problems, unknown
 from appliance.domain.strategy import BUILT_IN, DIRECT, PASSTHROUGH, PLAN_EXECUTE_VERIFY
+from appliance.domain.strategy_settings import BestOfNSettings, CascadeSettings, SelfConsistencySettings, unknown_models
 from appliance.errors import ConfigError
 
 DottedPath = Annotated[str, StringConstraints(pattern=r"^[A-Za-z_][\w.]*:[A-Za-z_]\w*$")]
@@ -245,6 +246,12 @@ class CoordinatorSettings(_Section):
     """Strategy of requests with enough cues."""
     rules: tuple[RuleSettings, ...] = ()
     """Rules that come before the cues, in order: the first that matches decides."""
+    cascade: CascadeSettings = Field(default_factory=lambda: CascadeSettings())
+    """Settings of the strategy `cascade`."""
+    best_of_n: BestOfNSettings = Field(default_factory=lambda: BestOfNSettings())
+    """Settings of the strategy `best_of_n`."""
+    self_consistency: SelfConsistencySettings = Field(default_factory=lambda: SelfConsistencySettings())
+    """Settings of the strategy `self_consistency`."""
     effort: EffortsSettings = Field(default_factory=lambda: EffortsSettings())
     """What each effort allows."""
     allow_choice: bool = False
@@ -268,14 +275,21 @@ class CoordinatorSettings(_Section):
         """Names that `auto` may be answered with."""
         return (*BUILT_IN, *self.strategies)
 
-    def problems(self) -> Iterator[str]:
-        """Strategies that are not there and rules that can't be meant so, each with its key and the way out."""
+    def problems(self, pool: Collection[str], *, can_plan: bool) -> Iterator[str]:
+        """Names that are not there and rules that can't be meant so, each with its key and the way out."""
         known = self.known_strategies()
         named = [("easy", self.easy), ("orchestrated", self.orchestrated)]
         for effort, allows in self.effort.by_effort():
             named += [(f"effort.{effort.value}.strategies", name) for name in allows.strategies or ()]
         yield from (unknown(key, name, known) for key, name in named if name not in known)
         yield from rule_problems(self.rules, known)
+        yield from self.cascade.problems(known, can_plan=can_plan)
+        for key, models in (
+            ("cascade.models", self.cascade.models),
+            ("best_of_n.models", self.best_of_n.models),
+            ("self_consistency.models", self.self_consistency.models),
+        ):
+            yield from unknown_models(key, models, pool)
         for name in self.strategies:
             if name in (*BUILT_IN, PASSTHROUGH):
                 yield f"coordinator.strategies.{name}: the house has a strategy of this name; choose another one"
@@ -375,7 +389,7 @@ class Settings(_Section):
                     raise ValueError(f"roles.{key}: {model} is not in the pool; add it there or name one of {pool}")
         if self.roles.planner and not self.roles.executors:
             raise ValueError("roles.executors: a planner needs at least one skill with an executor")
-        problems = [*self.coordinator.problems(), *self.policy.problems(pool)]
+        problems = [*self.coordinator.problems(pool, can_plan=bool(self.roles.planner)), *self.policy.problems(pool)]
         if problems := [*problems, *self.placement.problems(pool, self.role_models())]:
             raise ValueError("; ".join(problems))
         return self

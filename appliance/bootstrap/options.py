@@ -14,6 +14,7 @@ from appliance.coordinator.options import (
     Verification,
 )
 from appliance.coordinator.routing_options import Condition, EffortLimits, Rule
+from appliance.coordinator.strategy_options import BestOfNOptions, CascadeOptions, SelfConsistencyOptions
 from appliance.coordinator.tenant_budget import TenantLimits
 from appliance.domain.model import Model, Role
 from appliance.domain.request import Effort
@@ -30,6 +31,9 @@ def coordinator_options(settings: Settings) -> CoordinatorOptions:
         rules=tuple(_rule(rule) for rule in said.rules),
         easy=said.easy,
         orchestrated=said.orchestrated,
+        cascade=CascadeOptions(**said.cascade.model_dump()),
+        best_of_n=BestOfNOptions(**said.best_of_n.model_dump()),
+        self_consistency=SelfConsistencyOptions(**said.self_consistency.model_dump()),
         allow_choice=said.allow_choice,
         efforts={effort: EffortLimits(**allows.model_dump()) for effort, allows in said.effort.by_effort()},
         budget=BudgetLimits(**said.budget.model_dump()),

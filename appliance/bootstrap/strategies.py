@@ -15,7 +15,7 @@ from appliance.errors import ConfigError
 def load_strategies(settings: Settings) -> Mapping[str, Strategy]:
     """Name → strategy. Raises ConfigError that names the file and the key."""
     own = {name: _loaded(settings, name, path) for name, path in settings.coordinator.strategies.items()}
-    return {**default_strategies(), **own}
+    return default_strategies(own)
 
 
 def _loaded(settings: Settings, name: str, path: str) -> Strategy:

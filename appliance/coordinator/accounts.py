@@ -33,9 +33,18 @@ class Accounts:
     budget: Budget
     tenant: TenantRequest
 
-    def reserve(self, estimate: Estimate, role: Role, now_s: float, deadline_s: float, keep: Need = NOTHING) -> Charge:
+    def reserve(
+        self,
+        estimate: Estimate,
+        role: Role,
+        now_s: float,
+        deadline_s: float,
+        keep: Need = NOTHING,
+        *,
+        optional: bool = False,
+    ) -> Charge:
         """Take one call on all accounts, or on none. Raises BudgetExhausted, or Overloaded for the tenant's."""
-        gpu_limit_s = self.budget.gpu_limit_of(role)
+        gpu_limit_s = self.budget.gpu_limit_of(role, optional=optional)
         reservation = self.budget.reserve(
             estimate.tokens, now_s, deadline_s, keep, gpu_s=estimate.gpu_s, gpu_limit_s=gpu_limit_s
         )

@@ -71,16 +71,16 @@ class Budget:
 
     def deadline_of(self, role: Role, now_s: float, *, optional: bool = False) -> float:
         """When a call of `role` that begins now has to end, so that a hung one leaves time for what comes after it."""
-        if role is Role.GENERALIST:
+        if role is Role.GENERALIST and not optional:
             return self.deadline_s
         team_s = self.started_s + TEAM_SHARE * self.limits.wall_s
         return now_s + OPTIONAL_SHARE * (team_s - now_s) if optional else team_s
 
-    def gpu_limit_of(self, role: Role) -> float:
+    def gpu_limit_of(self, role: Role, *, optional: bool = False) -> float:
         """Device-seconds that the request may have used while a call of `role` runs."""
         if self.limits.gpu_s is None:
             return inf
-        return self.limits.gpu_s * (1.0 if role is Role.GENERALIST else TEAM_SHARE)
+        return self.limits.gpu_s * (1.0 if role is Role.GENERALIST and not optional else TEAM_SHARE)
 
     def reserve(
         self,

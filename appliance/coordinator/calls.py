@@ -153,7 +153,9 @@ class Caller:
         started_s = self._clock()
         deadline_s = self._budget.deadline_of(purpose.role, started_s, optional=purpose.optional)
         estimate = self._estimate(model_id, ask)
-        charge = self._accounts.reserve(estimate, purpose.role, started_s, deadline_s, purpose.keep)
+        charge = self._accounts.reserve(
+            estimate, purpose.role, started_s, deadline_s, purpose.keep, optional=purpose.optional
+        )
         running = _Running(purpose, model_id, ask, estimate, charge, started_s, deadline_s)
         try:
             async with aclosing(self._sent(running)) as chunks:

@@ -41,6 +41,14 @@ class Judge:
         self._known: dict[Hashable, _Judged] = {}
         self._verifies = run.options.verification.enabled and bool(run.options.roles.verifier)
 
+    def obstacle(self, task: TaskInput) -> str:
+        """Why nobody can judge results of a task; empty when somebody can."""
+        if not self._run.options.verification.enabled:
+            return "verification is switched off"
+        if not self._run.options.roles.verifier:
+            return "no verifier is configured"
+        return "" if self._jury(task, "") else f"no verifier understands results of the skill {task.skill}"
+
     async def judge(
         self, task: TaskInput, attempt: int, result: str, finish_reason: str | None, *, author: str
     ) -> Judgement | None:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, TypeVar
 
 from appliance.coordinator.routing_options import DEFAULT_EFFORTS, EffortLimits, Rule
+from appliance.coordinator.strategy_options import BestOfNOptions, CascadeOptions, SelfConsistencyOptions
 from appliance.coordinator.tenant_budget import TenantLimits
 from appliance.domain.model import Role
 from appliance.domain.request import BudgetWish, Effort
@@ -163,6 +164,9 @@ class CoordinatorOptions:
     rules: tuple[Rule, ...] = ()
     easy: str = DIRECT
     orchestrated: str = PLAN_EXECUTE_VERIFY
+    cascade: CascadeOptions = field(default_factory=CascadeOptions)
+    best_of_n: BestOfNOptions = field(default_factory=BestOfNOptions)
+    self_consistency: SelfConsistencyOptions = field(default_factory=SelfConsistencyOptions)
     allow_choice: bool = False
     allowed: tuple[str, ...] | None = None
     efforts: Mapping[Effort, EffortLimits] = field(default_factory=lambda: DEFAULT_EFFORTS)
@@ -182,11 +186,15 @@ class CoordinatorOptions:
         """What holds for requests of this effort."""
         limits = self.efforts.get(effort, EffortLimits())
         verification = self.verification.times(limits.attempts_factor)
-        cues = self.direct.min_cues
+        cues, then = self.direct.min_cues, self.cascade.then
+        goes_on = limits.strategies is None or then in limits.strategies
         return replace(
             self,
             allowed=limits.strategies,
             budget=self.budget.times(limits.budget_factor),
             verification=replace(verification, enabled=verification.enabled and limits.verify),
+            cascade=replace(self.cascade, then=then if goes_on else None),
+            best_of_n=self.best_of_n.times(limits.attempts_factor),
+            self_consistency=self.self_consistency.times(limits.attempts_factor),
             direct=replace(self.direct, min_cues=cues if limits.min_cues is None else min(cues, limits.min_cues)),
         )

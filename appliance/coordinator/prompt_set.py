@@ -36,6 +36,15 @@ class PlanFormat(StrEnum):
     """Exactly as `json.dumps` spells it: for models that were trained on this spelling and get lost in any other."""
 
 
+class AnswerForm(StrEnum):
+    """Where in an answer, after its working, stands what counts when answers are compared."""
+
+    WHOLE = "whole"
+    """It is all of it."""
+    LAST_LINE = "last_line"
+    """Prose that ends with it: a boxed expression, else the last line."""
+
+
 @dataclass(frozen=True, slots=True)
 class MessageTemplate:
     """One message: its chat role (`system`, `user`) and the template of its content."""
@@ -52,7 +61,7 @@ class PromptSet:
     generalist, who then gets the caller's messages as they are. What stands before the last `answer_separator` of an
     answer is working; None: there is none. `params` are extra request fields by role. `judges` are the skills whose
     results its verifiers understand; None: any. `verdict_reason`: their verdict is the last line of the answer, and
-    what stands before it says why.
+    what stands before it says why. `answer_form` says what counts when answers are compared.
     """
 
     name: str
@@ -63,6 +72,7 @@ class PromptSet:
     params: Mapping[Role, Mapping[str, Any]] = field(default_factory=dict)
     judges: frozenset[str] | None = None
     verdict_reason: bool = False
+    answer_form: AnswerForm = AnswerForm.WHOLE
 
     def render(self, role: Role, **values: Any) -> tuple[dict[str, str], ...]:
         """The messages of one call; raises ConfigError for a role that this set has no templates for."""

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 
 from appliance.domain.request import Effort
-from appliance.domain.strategy import DIRECT
+from appliance.domain.strategy import CASCADE, DIRECT
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +49,7 @@ class EffortLimits:
 
 DEFAULT_EFFORTS: Mapping[Effort, EffortLimits] = MappingProxyType(
     {
-        Effort.LOW: EffortLimits(strategies=(DIRECT,), verify=False),
+        Effort.LOW: EffortLimits(strategies=(DIRECT, CASCADE), verify=False),
         Effort.MEDIUM: EffortLimits(),
         Effort.HIGH: EffortLimits(budget_factor=2.0, attempts_factor=2.0, min_cues=1),
     }

@@ -10,7 +10,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validat
 
 from appliance.domain.identifier import Identifier
 from appliance.domain.request import Effort
-from appliance.domain.strategy import DIRECT
+from appliance.domain.strategy import CASCADE, DIRECT
 
 
 def _regular_expression(pattern: str) -> str:
@@ -82,7 +82,7 @@ class EffortSettings(_Section):
 class LowEffort(EffortSettings):
     """What `effort: low` allows."""
 
-    strategies: tuple[Identifier, ...] | None = (DIRECT,)
+    strategies: tuple[Identifier, ...] | None = (DIRECT, CASCADE)
     """Strategies that may be used; another choice becomes `easy` where that is among them, else `direct`. None: all."""
     verify: bool = False
     """Off: nothing is verified, results are taken as they come."""

@@ -5,9 +5,12 @@ from __future__ import annotations
 from typing import Final
 
 DIRECT: Final = "direct"
+CASCADE: Final = "cascade"
+BEST_OF_N: Final = "best_of_n"
+SELF_CONSISTENCY: Final = "self_consistency"
 PLAN_EXECUTE_VERIFY: Final = "plan_execute_verify"
 
-BUILT_IN: Final = (DIRECT, PLAN_EXECUTE_VERIFY)
+BUILT_IN: Final = (DIRECT, CASCADE, BEST_OF_N, SELF_CONSISTENCY, PLAN_EXECUTE_VERIFY)
 """What `auto` may be answered with, without further configuration."""
 
 PASSTHROUGH: Final = "passthrough"

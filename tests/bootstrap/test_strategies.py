@@ -14,6 +14,7 @@ from appliance.config import load
 from appliance.coordinator.routing_options import DEFAULT_EFFORTS, Condition, Rule
 from appliance.coordinator.run import Run
 from appliance.coordinator.strategies import default_strategies
+from appliance.coordinator.strategy_options import BestOfNOptions, CascadeOptions, SelfConsistencyOptions
 from appliance.domain.request import ContentDelta, Effort
 from appliance.domain.strategy import BUILT_IN, PASSTHROUGH
 from appliance.errors import ConfigError
@@ -87,7 +88,18 @@ def test_rules_and_efforts_become_options(tmp_path: Path) -> None:
 
 
 def test_the_defaults_of_the_code_are_those_of_the_configuration(tmp_path: Path) -> None:
-    assert coordinator_options(load(written(tmp_path, {}), {})).efforts == DEFAULT_EFFORTS
+    options = coordinator_options(load(written(tmp_path, {}), {}))
+    assert options.efforts == DEFAULT_EFFORTS
+    assert options.cascade == CascadeOptions()
+    assert options.best_of_n == BestOfNOptions()
+    assert options.self_consistency == SelfConsistencyOptions()
+
+
+def test_an_effort_bounds_what_a_cascade_goes_on_with_and_how_much_is_drawn(tmp_path: Path) -> None:
+    options = coordinator_options(load(written(tmp_path, {"cascade": {"then": "best_of_n"}}), {}))
+    assert [options.at(effort).cascade.then for effort in Effort] == [None, "best_of_n", "best_of_n"]
+    assert [options.at(effort).best_of_n.candidates for effort in Effort] == [4, 4, 8]
+    assert [options.at(effort).self_consistency.samples for effort in Effort] == [5, 5, 10]
 
 
 ANY = {"name": "any", "use": "direct"}
@@ -110,6 +122,13 @@ CODE = {"name": "code", "use": "direct", "when": {"labels": ["code"]}}
             {"rules": [{**CODE, "when": {"min_prompt_chars": 9, "max_prompt_chars": 8}}]},
             "coordinator.rules.0.when: min_prompt_chars is more than max_prompt_chars",
         ),
+        ({"cascade": {"models": ["b"]}}, "coordinator.cascade.models: b is not in the pool"),
+        ({"best_of_n": {"models": ["b"]}}, "coordinator.best_of_n.models: b is not in the pool"),
+        ({"self_consistency": {"models": ["b"]}}, "coordinator.self_consistency.models: b is not in the pool"),
+        ({"cascade": {"then": "magic"}}, "coordinator.cascade.then: there is no strategy magic"),
+        ({"cascade": {"then": "cascade"}}, "coordinator.cascade.then: a cascade can't go on with itself"),
+        ({"cascade": {"then": "plan_execute_verify"}}, "coordinator.cascade.then: nobody plans"),
+        ({"best_of_n": {"candidates": 1}}, "coordinator.best_of_n.candidates: "),
         ({"strategies": {"direct": f"{HERE}:Fixed"}}, "coordinator.strategies.direct: the house has a strategy"),
         ({"strategies": {"mine": "no colon"}}, "coordinator.strategies.mine: "),
     ],

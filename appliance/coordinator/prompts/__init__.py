@@ -12,7 +12,7 @@ import yaml
 from jinja2 import BaseLoader, Environment, StrictUndefined, TemplateError
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from appliance.coordinator.prompt_set import MessageTemplate, PlanFormat, PlanRepair, PromptSet
+from appliance.coordinator.prompt_set import AnswerForm, MessageTemplate, PlanFormat, PlanRepair, PromptSet
 from appliance.domain.model import Role
 from appliance.errors import ConfigError
 
@@ -32,6 +32,7 @@ class _SetFile(BaseModel):
     answer_separator: str | None = Field(None, min_length=1)
     plan_repair: PlanRepair = PlanRepair.SHOW_ERROR
     plan_format: PlanFormat = PlanFormat.JSON_SCHEMA
+    answer_form: AnswerForm = AnswerForm.WHOLE
     messages: dict[Role, list[_Message]]
     params: dict[Role, dict[str, Any]] = Field(default_factory=dict)
     judges: frozenset[str] | None = None
@@ -69,6 +70,7 @@ def _load(name: str, root: Traversable) -> PromptSet:
         plan_repair=content.plan_repair,
         plan_format=content.plan_format,
         params=content.params,
+        answer_form=content.answer_form,
         judges=content.judges,
         verdict_reason=content.verdict_reason,
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 
 from appliance.coordinator.ask import Ask
 from appliance.coordinator.calls import CallPurpose
@@ -20,10 +21,10 @@ class Direct:
     async def answer(self, run: Run) -> str:
         """Stream the answer of the first generalist that begins to give one."""
         purpose = CallPurpose(Role.GENERALIST, TASK_ID)
-        return await stream_answer(run, purpose, run.options.roles.generalist, lambda prompts: _ask(run, prompts))
+        return await stream_answer(run, purpose, run.options.roles.generalist, partial(generalist_ask, run))
 
 
-def _ask(run: Run, prompts: PromptSet) -> Ask:
+def generalist_ask(run: Run, prompts: PromptSet) -> Ask:
     """The caller's messages, unless the prompt set words them anew; its sampling wins over the role's."""
     limit = run.options.sampling_of(Role.GENERALIST)
     ask = caller_ask(run.request, run.bounded(limit.max_tokens))
