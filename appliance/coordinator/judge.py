@@ -45,6 +45,8 @@ class Judge:
         """Why nobody can judge results of a task; empty when somebody can."""
         if not self._run.options.verification.enabled:
             return "verification is switched off"
+        if task.checks.has_rules:
+            return ""
         if not self._run.options.roles.verifier:
             return "no verifier is configured"
         return "" if self._jury(task, "") else f"no verifier understands results of the skill {task.skill}"

@@ -11,7 +11,7 @@ import pytest
 from appliance.coordinator.options import CoordinatorOptions
 from appliance.coordinator.strategy_options import CascadeOptions
 from appliance.domain.request import CallContext, ContentDelta, Effort, EngineCall
-from appliance.domain.trace import Outcome
+from appliance.domain.trace import Outcome, Verdict
 from appliance.errors import EngineUnavailable
 from tests.coordinator.house import House, asks, content, events_of, finished, house, reasoning, sound
 from tests.coordinator.several import TWO_SIZES, answering, judged, without_verifier
@@ -126,6 +126,18 @@ def test_where_nobody_can_judge_the_largest_model_answers(options: CoordinatorOp
         assert generalists(built) == ["generalist"]
         (fallback,) = built.trace.fallbacks
         assert (fallback.reason, fallback.action) == (reason, "the largest model answers")
+
+    run(main())
+
+
+@pytest.mark.parametrize(("small", "models"), [("79", 1), ("78", 2)])
+def test_a_sum_is_judged_by_rule_whoever_verifies(small: str, models: int) -> None:
+    async def main() -> None:
+        built = house(answering(f"a;{small}", "b;79"), options=TWO_SIZES)
+        events = await events_of(built, asks("What is 12*7-5?", strategy="cascade"))
+        assert (content(events), finished(events).calls) == ("79", models)
+        (verdict,) = built.trace.verdicts
+        assert (verdict.verdict is Verdict.PASS, verdict.verifier_model_id) == (models == 1, "")
 
     run(main())
 

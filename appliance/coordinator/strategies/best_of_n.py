@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from appliance.coordinator.judge import Judge
 from appliance.coordinator.run import RoleFailed, Run
-from appliance.coordinator.strategies.candidates import Candidate, answer_need, draw, whole_answer
+from appliance.coordinator.strategies.candidates import Candidate, draw, judge_of, whole_answer
 from appliance.coordinator.strategies.race import Race
 from appliance.coordinator.strategies.self_consistency import SelfConsistency, by_majority
 from appliance.coordinator.strategies.strategy import Strategy
@@ -37,7 +37,7 @@ class BestOfN:
 
     async def answer(self, run: Run) -> str:
         """Say the likeliest candidate, once it is known."""
-        judge = Judge(run, lambda: answer_need(run))
+        judge = judge_of(run)
         if obstacle := judge.obstacle(whole_answer(run)):
             run.recorder.fallback(Role.VERIFIER, obstacle, "the most frequent answer is taken instead of the likeliest")
             return await self._without_a_judge.answer(run)

@@ -11,6 +11,9 @@ from appliance.coordinator.ask import Ask
 from appliance.coordinator.attempts import unusable
 from appliance.coordinator.budget import NOTHING, Need
 from appliance.coordinator.calls import CallPurpose
+from appliance.coordinator.checks.checks import NO_CHECKS
+from appliance.coordinator.final_answer import cut_at_stop
+from appliance.coordinator.judge import Judge
 from appliance.coordinator.run import Run
 from appliance.coordinator.sampling import sampled, seed_of
 from appliance.coordinator.strategies.direct import generalist_ask
@@ -80,7 +83,7 @@ async def draw(run: Run, number: int, models: tuple[str, ...], temperature: floa
         number=number,
         model_id=made.model_id,
         working=begun.working + rest.working,
-        answer=(begun.answer + rest.answer).strip(),
+        answer=cut_at_stop((begun.answer + rest.answer).strip(), run.request.sampling.get("stop")),
         finish_reason=made.finish_reason,
         logprob=sum(token.logprob for token in made.tokens),
     )
@@ -101,8 +104,17 @@ def answer_need(run: Run) -> Need:
     return Need(1, ask.tokens_estimate)
 
 
+def judge_of(run: Run) -> Judge:
+    """Judges whole answers; its calls leave enough for one more answer."""
+
+    async def keep() -> Need:
+        return answer_need(run)
+
+    return Judge(run, keep)
+
+
 def whole_answer(run: Run) -> TaskInput:
-    """The question as a task whose result is the answer, for whoever judges it."""
+    """The question as a task whose result is the answer, for whoever judges it: by rule where it is a sum alone."""
     conversation = "\n".join(f"{message['role']}: {message['content']}" for message in run.history)
     inputs = {"conversation": conversation} if conversation else {}
-    return TaskInput(TASK_ID, SKILL, run.question, run.question, inputs)
+    return TaskInput(TASK_ID, SKILL, run.question, run.question, inputs, checks=NO_CHECKS.inferred(run.question))

@@ -9,7 +9,7 @@ from functools import partial
 from appliance.coordinator.calls import CallPurpose
 from appliance.coordinator.judge import Judge
 from appliance.coordinator.run import RoleFailed, Run
-from appliance.coordinator.strategies.candidates import Candidate, answer_need, draw, whole_answer
+from appliance.coordinator.strategies.candidates import Candidate, draw, judge_of, whole_answer
 from appliance.coordinator.strategies.direct import generalist_ask
 from appliance.coordinator.strategies.passthrough import TASK_ID
 from appliance.coordinator.strategies.strategy import Strategy
@@ -43,7 +43,7 @@ class Cascade:
         models = _models(run)
         if not run.options.verification.enabled:
             return await _streamed(run, models, 1)
-        judge = Judge(run, lambda: answer_need(run))
+        judge = judge_of(run)
         if obstacle := judge.obstacle(whole_answer(run)):
             run.recorder.fallback(Role.VERIFIER, obstacle, "the largest model answers")
             return await _streamed(run, models[::-1], 1)
