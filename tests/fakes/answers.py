@@ -18,7 +18,8 @@ class Answer:
 
     `alternatives` maps a token (stripped) to the log probabilities of its rivals, and `logprobs` maps it to its own
     (default -0.01): `Answer("… pass", logprobs={"pass": -0.1}, alternatives={"pass": {"fail": -2.3}})`.
-    `delta` is merged into the first content delta (tool calls, reasoning_content).
+    `delta` is merged into the first content delta (tool calls, reasoning_content); `deltas` are streamed, one a chunk,
+    in the place of the text.
     """
 
     text: str
@@ -27,6 +28,7 @@ class Answer:
     logprobs: Mapping[str, float] = field(default_factory=dict)
     alternatives: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
     delta: Mapping[str, Any] = field(default_factory=dict)
+    deltas: tuple[Mapping[str, Any], ...] = ()
     prompt_tokens: int | None = None
 
     def tokens(self) -> tuple[str, ...]:

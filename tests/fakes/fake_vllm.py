@@ -241,6 +241,9 @@ class FakeVllm:
 
         await send({"role": "assistant", "content": ""})
         tokens, finish = self._cut(body, answer, fault)
+        for delta in answer.deltas:
+            await send(dict(delta))
+            record.sent_tokens += 1
         extra = dict(answer.delta)
         for index, token in enumerate(tokens):
             if fault is not None and index >= fault.after_tokens and await _strike(request, response, fault):
