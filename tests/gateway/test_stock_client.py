@@ -89,7 +89,7 @@ def test_without_progress_the_stream_still_begins_at_once() -> None:
         assert heard[0][1] < heard[1][1] / 2, "long before the first word"
         assert not any((delta.model_extra or {}).get("reasoning_content") for delta, _ in heard)
 
-    with_pool(test, latency_s=0.05)
+    with_pool(test, latency_s=0.02)
 
 
 def test_tools_are_called_by_the_synthesizer_alone_whole_and_in_a_stream() -> None:
