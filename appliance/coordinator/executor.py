@@ -3,75 +3,80 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, replace
 from functools import partial
 
 from appliance.coordinator.attempts import Attempt
 from appliance.coordinator.budget import NOTHING, Need
 from appliance.coordinator.critical_path import TYPICAL_TASKS
+from appliance.coordinator.plan_place import Place
 from appliance.coordinator.reserve import first_attempts, fits, open_plan, plus, synthesis
 from appliance.coordinator.run import RoleFailed, Run
 from appliance.coordinator.synthesizer import TaskResult
 from appliance.coordinator.task_graph import Task, TaskGraph, TaskInput, substitute
 from appliance.coordinator.task_work import TaskWork, Unverified
+from appliance.domain.model import Role
 from appliance.domain.trace import Outcome, TaskRecord
 from appliance.errors import BudgetExhausted
+
+PlannedAgain = Callable[[Task, TaskInput, Callable[[], Need]], Awaitable[TaskResult | None]]
+"""A task's own plan: its result, or None; what the plan must leave in the budget is asked anew for each call."""
 
 
 @dataclass(frozen=True, slots=True)
 class Done:
-    """A task that was carried out: as planned, with its inputs, and what it came to after how many attempts."""
+    """A task that was carried out as planned, after so many attempts; one of them was accepted, if any was made."""
 
     task: Task
-    given: TaskInput
-    chosen: Attempt
-    attempts: int
-
-    @property
-    def result(self) -> TaskResult:
-        """What others see of it."""
-        given, verified = self.given, self.chosen.judgement is not None and self.chosen.accepted
-        return TaskResult(self.task.task_id, given.skill, given.instruction, self.chosen.result, verified)
+    result: TaskResult
+    attempts: int = 0
+    accepted_attempt: int | None = None
 
 
 class Executor:
     """Executes one graph for one request. Steps are added one by one; `seal` says that these are all.
 
-    Of a graph that stands in for another one, ids are shown with `prefix`, and `reserve` says what must stay in the
-    budget for the other one. `done` is earlier work, taken over for a step that is the same in all but its place.
+    `place` is where its plan stands. One that stands in for other work must leave `reserve` in the budget for it.
+    `done` is earlier work, taken over for a step that is the same in all but its place. Tasks whose role is to plan go
+    to `planned_again` first.
 
-    While the plan is open it may still be rejected, so no call is made that leaves less than a second plan needs:
-    it waits for the seal instead. Whether a failure counts is not known before that either.
+    While the plan is open it may still be rejected, so no call is made that leaves less than a second plan with
+    `max_tasks` needs: it waits for the seal instead. Whether a failure counts is not known before that either.
     """
 
     def __init__(
         self,
         run: Run,
+        planned_again: PlannedAgain,
         *,
-        prefix: str = "",
-        reserve: Callable[[], Need] = lambda: NOTHING,
-        done: Mapping[str, Done] | None = None,
+        place: Place,
+        reserve: Callable[[], Need],
+        done: Mapping[str, Done],
+        max_tasks: int,
     ) -> None:
         self._run = run
-        self._prefix = prefix
+        self._planned_again = planned_again
+        self._place = place
         self._reserve = reserve
-        self._earlier = done or {}
-        self._work = TaskWork(run, self._leave, optional=bool(prefix))
+        self._earlier = done
+        self._max_tasks = max_tasks
+        self._work = TaskWork(run, self._leave, optional=bool(place.prefix))
         self._graph = TaskGraph(())
         self._sealed = asyncio.Event()
         self._group: asyncio.TaskGroup | None = None
         self._running: dict[str, asyncio.Task[None]] = {}
         self._attempts: dict[str, list[Attempt]] = {}
-        self._done: dict[str, Done] = {}
+        self.done: dict[str, Done] = {}
         self._begun: set[str] = set()
+        self._planning: set[str] = set()
         self._moot: frozenset[str] = frozenset()
 
     def add(self, task: Task) -> None:
         """One more task; it begins at once where its needs are met."""
         self._graph = TaskGraph((*self._graph.tasks, task))
         self._attempts[task.task_id] = []
-        self._run.recorder.planned(task, self._prefix)
+        self._run.recorder.planned(self._record_of(task, task.instruction, Outcome.SKIPPED))
         self._take_over(task)
         self._start_ready()
 
@@ -89,10 +94,6 @@ class Executor:
         for task_id in self._moot & self._running.keys():
             self._running[task_id].cancel()
 
-    def done(self) -> Mapping[str, Done]:
-        """What is finished, by task id."""
-        return self._done
-
     async def execute(self, *, strict: bool = False) -> tuple[TaskResult, ...]:
         """The results in the graph's order, once it is sealed. The first task that fails for good cancels the others.
 
@@ -101,7 +102,7 @@ class Executor:
         BudgetExhausted when a first attempt does not fit.
         """
         self._work.strict = strict
-        self._begun = set(self._done)
+        self._begun = set(self.done)
         try:
             async with asyncio.TaskGroup() as self._group:
                 self._start_ready()
@@ -110,32 +111,35 @@ class Executor:
             raise _first(failures) from None
         finally:
             self._group = None
-        return tuple(self._done[t.task_id].result for t in self._graph.tasks if t.task_id in self._done)
+        return tuple(self.done[t.task_id].result for t in self._graph.tasks if t.task_id in self.done)
 
     def needed(self) -> Need:
-        """What all else must leave: a first attempt of each task that has not begun, the synthesis, the reserve."""
+        """What all else must leave: a first attempt of each task that none was made of, the synthesis, the reserve."""
         run, reserve = self._run, self._reserve()
         if self._sealed.is_set():
-            unbegun = sum(t.task_id not in self._begun | self._moot for t in self._graph.tasks)
+            settled = (self._begun - self._planning) | self._moot
+            unbegun = sum(task.task_id not in settled for task in self._graph.tasks)
             need = plus(reserve, first_attempts(run.options, unbegun))
         else:
-            need = plus(reserve, open_plan(run.options, run.question))
+            need = plus(reserve, open_plan(run.options, run.question, self._max_tasks))
         return need if reserve is not NOTHING else plus(need, synthesis(run.options))
 
     def _take_over(self, task: Task) -> None:
         earlier = self._earlier.get(task.task_id)
-        same_inputs = all(need in self._done and self._done[need] is self._earlier.get(need) for need in task.needs)
+        own = [need for need in task.needs if need not in self._place.given]
+        same_inputs = all(need in self.done and self.done[need] is self._earlier.get(need) for need in own)
         if earlier is not None and earlier.task == task and same_inputs:
-            self._done[task.task_id] = earlier
+            self.done[task.task_id] = earlier
             self._begun.add(task.task_id)
-            self._record(task, earlier.given, earlier.attempts, earlier.chosen, Outcome.OK)
+            self._record(task, earlier.result.instruction, Outcome.OK, earlier)
 
     def _start_ready(self) -> None:
         if self._group is None:
             return
-        for task in self._graph.ready(self._done.keys(), self._begun | self._moot):
+        done = self.done.keys() | self._place.given.keys()
+        for task in self._graph.ready(done, self._begun | self._moot):
             self._begun.add(task.task_id)
-            work = self._group.create_task(self._finish(task), name=f"task {self._prefix}{task.task_id}")
+            work = self._group.create_task(self._finish(task), name=f"task {self._place.shown(task.task_id)}")
             self._running[task.task_id] = work
             work.add_done_callback(partial(self._ended, task.task_id))
 
@@ -147,12 +151,12 @@ class Executor:
     async def _finish(self, task: Task) -> None:
         done = await self._settled(task)
         if done is not None:
-            self._done[task.task_id] = done
+            self.done[task.task_id] = done
             self._start_ready()
 
     async def _settled(self, task: Task) -> Done | None:
         """The finished task; a failure while the plan is open waits for the seal, and is none when it is moot then."""
-        if not self._sealed.is_set():
+        if not self._sealed.is_set() and task.role is not Role.PLANNER:
             try:
                 return await self._carried_out(task)
             except (RoleFailed, Unverified):
@@ -161,46 +165,76 @@ class Executor:
                     return None
                 raise
             except BudgetExhausted:  # of what an open plan may spend
-                await self._sealed.wait()
+                pass
+        await self._sealed.wait()
         return None if task.task_id in self._moot else await self._carried_out(task)
 
     async def _carried_out(self, task: Task) -> Done:
         """Carry out one task and record how it ended, whatever way."""
-        given, attempts = self._input(task), self._attempts[task.task_id]
-        chosen, outcome = None, Outcome.ERROR
+        given = self._input(task)
+        done, outcome = None, Outcome.ERROR
         try:
-            chosen = await self._work.accepted(given, attempts)
+            done = await self._by_its_plan(task, given) or await self._by_executors(task, given)
             outcome = Outcome.OK
         except asyncio.CancelledError:
             outcome = Outcome.CANCELLED
             raise
         finally:
-            self._record(task, given, len(attempts), chosen, outcome)
-        return Done(task, given, chosen, len(attempts))
+            self._record(task, given.instruction, outcome, done)
+        return done
+
+    async def _by_its_plan(self, task: Task, given: TaskInput) -> Done | None:
+        if task.role is not Role.PLANNER:
+            return None
+        self._planning.add(task.task_id)
+        try:
+            result = await self._planned_again(task, given, self.needed)
+        finally:
+            self._planning.discard(task.task_id)
+        if result is None:
+            return None
+        result = replace(result, task_id=task.task_id, skill=task.skill, instruction=given.instruction)
+        return Done(task, result)
+
+    async def _by_executors(self, task: Task, given: TaskInput) -> Done:
+        attempts = self._attempts[task.task_id]
+        chosen = await self._work.accepted(given, attempts)
+        verified = chosen.judgement is not None and chosen.accepted
+        result = TaskResult(task.task_id, task.skill, given.instruction, chosen.result, verified)
+        return Done(task, result, len(attempts), chosen.number)
 
     def _input(self, task: Task) -> TaskInput:
-        inputs = {need: self._done[need].chosen.result for need in task.needs}
-        instruction = substitute(task.instruction, inputs)
+        given = self._place.given
+        inputs = {need: given[need].result if need in given else self.done[need].result.result for need in task.needs}
         after = self._graph.tasks_after()[task.task_id]
         if not self._sealed.is_set():
             after = max(after, TYPICAL_TASKS - 1)
-        checks = task.checks_with(inputs, infer=self._run.options.verification.infer_checks)
         return TaskInput(
-            self._prefix + task.task_id, task.skill, instruction, self._run.question, inputs, after, checks
+            task_id=self._place.shown(task.task_id),
+            skill=task.skill,
+            instruction=substitute(task.instruction, inputs),
+            question=self._run.question,
+            inputs=inputs,
+            tasks_after=after,
+            checks=task.checks_with(inputs, infer=self._run.options.verification.infer_checks),
         )
 
-    def _record(self, task: Task, given: TaskInput, attempts: int, chosen: Attempt | None, outcome: Outcome) -> None:
-        self._run.recorder.task(
-            TaskRecord(
-                task_id=given.task_id,
-                skill=task.skill,
-                needs=tuple(self._prefix + need for need in task.needs),
-                outcome=outcome,
-                attempts=attempts,
-                accepted_attempt=chosen.number if chosen else None,
-                instruction=given.instruction,
-                result=chosen.result if chosen else None,
-            )
+    def _record(self, task: Task, instruction: str, outcome: Outcome, done: Done | None) -> None:
+        record = self._record_of(task, instruction, outcome)
+        attempts = done.attempts if done is not None else len(self._attempts[task.task_id])
+        accepted = done.accepted_attempt if done is not None else None
+        result = done.result.result if done is not None else None
+        self._run.recorder.task(replace(record, attempts=attempts, accepted_attempt=accepted, result=result))
+
+    def _record_of(self, task: Task, instruction: str, outcome: Outcome) -> TaskRecord:
+        return TaskRecord(
+            task_id=self._place.shown(task.task_id),
+            skill=task.skill,
+            needs=tuple(self._place.shown(need) for need in task.needs),
+            outcome=outcome,
+            attempts=0,
+            accepted_attempt=None,
+            instruction=instruction,
         )
 
     async def _leave(self, *, optional: bool) -> Need:
@@ -212,7 +246,7 @@ class Executor:
     def _affordable(self) -> bool:
         run = self._run
         chars = len(run.question) + sum(len(t.instruction) for t in self._graph.tasks)
-        chars += sum(len(done.chosen.result) for done in self._done.values())
+        chars += sum(len(done.result.result) for done in self.done.values())
         return fits(run.budget, run.options, chars, self.needed())
 
 

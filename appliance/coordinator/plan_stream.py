@@ -38,14 +38,14 @@ class _Place(Enum):
 
 
 class PlanReader:
-    """One plan as its text comes, in pieces of any size."""
+    """One plan as its text comes, in pieces of any size. `given` are ids from outside, as in `parse_plan`."""
 
-    def __init__(self, skills: Collection[str], max_tasks: int) -> None:
+    def __init__(self, skills: Collection[str], max_tasks: int, given: Collection[str] = ()) -> None:
         self.flaw = ""
         self.cut: PlanRejected | None = None
         self._skills = skills
         self._max_tasks = max_tasks
-        self._tasks: dict[str, Task] = {}
+        self._known = set(given)
         self._ready: list[Task] = []
         self._place = _Place.HEAD
         self._head = 0
@@ -128,11 +128,11 @@ class PlanReader:
         except (ValueError, RecursionError):
             self._lose(f"step {self._steps}: not valid JSON")
             return
-        task = read_step(step, self._skills, self._tasks)
+        task = read_step(step, self._skills, self._known)
         if isinstance(task, str):
             self.flaw = self.flaw or f"step {self._steps}: {task}"
         elif not self.flaw:
-            self._tasks[task.task_id] = task
+            self._known.add(task.task_id)
             self._ready.append(task)
 
     def _lose(self, why: str) -> None:

@@ -12,7 +12,7 @@ from appliance.coordinator.checks.reading import STEP_PROPERTIES
 from appliance.coordinator.options import Sampling
 from appliance.coordinator.prompt_set import PlanFormat, PlanRepair, PromptSet
 from appliance.coordinator.sampling import sampled
-from appliance.coordinator.task_graph import ID_PATTERN, PlanRejected, TaskGraph, parse_plan
+from appliance.coordinator.task_graph import ID_PATTERN, TASK_ROLES, PlanRejected, TaskGraph, parse_plan
 from appliance.domain.model import Role
 
 PLAN_ATTEMPTS = 2
@@ -20,12 +20,17 @@ PLAN_ATTEMPTS = 2
 
 @dataclass(frozen=True, slots=True)
 class PlanningTask:
-    """What there is to plan: the question, the turns before it, the skills at hand, the most tasks allowed."""
+    """What there is to plan: the question, the turns before it, the skills at hand, the most tasks allowed.
+
+    `given` are ids of results from outside that the plan may refer to. `nests`: a step may be planned again.
+    """
 
     question: str
     history: Sequence[Mapping[str, str]]
     skills: tuple[str, ...]
     max_tasks: int
+    given: tuple[str, ...] = ()
+    nests: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +58,8 @@ def planner_ask(
         history=task.history,
         skills=task.skills,
         max_tasks=task.max_tasks,
+        given=task.given,
+        nests=task.nests,
         rejected=shown,
     )
     params = {
@@ -67,7 +74,7 @@ def _constraint(plan_format: PlanFormat, task: PlanningTask) -> dict[str, Any]:
     """Request fields that let the engine generate plans only."""
     if plan_format is PlanFormat.SPELLING:
         return {"structured_outputs": {"regex": plan_regex(task.skills, task.max_tasks)}}
-    schema = plan_schema(task.skills, task.max_tasks)
+    schema = plan_schema(task.skills, task.max_tasks, nests=task.nests)
     return {
         "response_format": {"type": "json_schema", "json_schema": {"name": "plan", "strict": True, "schema": schema}}
     }
@@ -75,11 +82,12 @@ def _constraint(plan_format: PlanFormat, task: PlanningTask) -> dict[str, Any]:
 
 def read_plan(text: str, task: PlanningTask) -> TaskGraph | PlanRejected:
     """The planner's answer as a graph, or why it is none."""
-    return parse_plan(text, task.skills, task.max_tasks)
+    return parse_plan(text, task.skills, task.max_tasks, task.given)
 
 
-def plan_schema(skills: Sequence[str], max_tasks: int) -> dict[str, Any]:
+def plan_schema(skills: Sequence[str], max_tasks: int, *, nests: bool = False) -> dict[str, Any]:
     """JSON Schema of a plan. References are beyond a schema; `parse_plan` checks them."""
+    role = {"role": {"type": "string", "enum": [role.value for role in TASK_ROLES]}} if nests else {}
     step = {
         "type": "object",
         "properties": {
@@ -87,6 +95,7 @@ def plan_schema(skills: Sequence[str], max_tasks: int) -> dict[str, Any]:
             "skill": {"type": "string", "enum": list(skills)},
             "do": {"type": "string"},
             **STEP_PROPERTIES,
+            **role,
         },
         "required": ["id", "skill", "do"],
         "additionalProperties": False,

@@ -18,7 +18,6 @@ from appliance.coordinator.task_graph import PlanRejected, Task, TaskGraph
 from appliance.coordinator.task_work import Unverified
 from appliance.domain.model import Role
 
-_TASK_ID = "plan"
 _SHOWN_CHARS = 4_000
 """Of a rejected plan, to the planner that repairs it: one that was cut may be very long."""
 
@@ -34,22 +33,23 @@ class Steps(Protocol):
 
 
 class Planning:
-    """The planner's calls of one request."""
+    """The planner's calls for one task. `prefix` stands before what they are called in the trace."""
 
-    def __init__(self, run: Run) -> None:
-        roles, budget = run.options.roles, run.options.budget
+    def __init__(self, run: Run, task: PlanningTask, prefix: str = "") -> None:
         self._run = run
-        self._task = PlanningTask(run.question, run.history, tuple(roles.executors), budget.tasks)
+        self._task = task
+        self._prefix = prefix
+        self._task_id = f"{prefix}plan"
         self._calls = 0
         self._text = ""
         self._graphs: list[TaskGraph] = []
 
-    async def plan(self, steps: Steps) -> TaskGraph:
+    async def plan(self, steps: Steps, keep: Need = NOTHING) -> TaskGraph:
         """A plan that can be run. Raises RoleFailed after the last rejected one, and BudgetExhausted.
 
-        `steps` hears of its steps before; after a rejected plan they are withdrawn.
+        `steps` hears of its steps before; after a rejected plan they are withdrawn. `keep` stays in the budget.
         """
-        return await self._plan(None, NOTHING, steps)
+        return await self._plan(None, keep, steps)
 
     async def another(self, doubt: Unverified, keep: Need, steps: Steps) -> TaskGraph:
         """Another plan than those before, for which `keep` stays in the budget. Raises as `plan`."""
@@ -65,12 +65,14 @@ class Planning:
                 self._text = proposal.text
                 self._graphs.append(plan)
                 count = len(plan.tasks)
-                run.progress(f"planner {proposal.model_id}: {count} {'task' if count == 1 else 'tasks'}")
+                run.progress(f"{self._prefix}planner {proposal.model_id}: {count} {'task' if count == 1 else 'tasks'}")
                 return plan
             steps.withdraw()
             reasons = ("the same plan again",) if isinstance(plan, TaskGraph) else plan.reasons
             bad = BadPlan(proposal.text[:_SHOWN_CHARS], reasons)
-            run.progress(f"planner {proposal.model_id}: plan {self._calls} rejected: {'; '.join(reasons)}")
+            run.progress(
+                f"{self._prefix}planner {proposal.model_id}: plan {self._calls} rejected: {'; '.join(reasons)}"
+            )
         reasons = bad.reasons if bad else ()
         raise RoleFailed(Role.PLANNER, f"{PLAN_ATTEMPTS} plans rejected, the last one: {'; '.join(reasons)}")
 
@@ -80,7 +82,7 @@ class Planning:
         run = self._run
         self._calls += 1
         sampling, number = run.options.sampling_of(Role.PLANNER), self._calls
-        seed = seed_of(run.seed_base, _TASK_ID, number)
+        seed = seed_of(run.seed_base, self._task_id, number)
         listeners: list[_Listener] = []
 
         def ask_for(prompts: PromptSet) -> Ask:
@@ -88,11 +90,14 @@ class Planning:
 
         def hear_anew() -> Hear:
             steps.withdraw()  # what a model wrote before it failed is no part of the next one's plan
-            listeners.append(_Listener(PlanReader(self._task.skills, self._task.max_tasks), steps, self._graphs))
+            reader = PlanReader(self._task.skills, self._task.max_tasks, self._task.given)
+            listeners.append(_Listener(reader, steps, self._graphs))
             return listeners[-1].hear
 
         after = calls_after(run.options, Role.PLANNER)
-        purpose = CallPurpose(Role.PLANNER, _TASK_ID, number, keep, optional=keep is not NOTHING, calls_after=after)
+        purpose = CallPurpose(
+            Role.PLANNER, self._task_id, number, keep, optional=keep is not NOTHING, calls_after=after
+        )
         proposal = await run.complete(purpose, run.options.roles.planner, ask_for, hear_anew)
         return proposal, listeners[-1].reader.cut or read_plan(proposal.text, self._task)
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 
-from appliance.coordinator.task_graph import Task
 from appliance.domain.model import Role
 from appliance.domain.request import UNRELATED, ChatRequest, Origin, Usage
 from appliance.domain.trace import (
@@ -56,21 +55,10 @@ class Recorder:
         """The request goes on another way; neither text may quote contents."""
         self._fallbacks.append(Fallback(role, reason, action))
 
-    def planned(self, task: Task, prefix: str = "") -> None:
-        """A step of a plan, its id shown after `prefix`; it counts as skipped until it is heard of again."""
-        task_id = prefix + task.task_id
-        self._tasks.pop(task_id, None)  # of a plan that was rejected: now it takes its place in this one
-        self.task(
-            TaskRecord(
-                task_id=task_id,
-                skill=task.skill,
-                needs=tuple(prefix + need for need in task.needs),
-                outcome=Outcome.SKIPPED,
-                attempts=0,
-                accepted_attempt=None,
-                instruction=task.instruction,
-            )
-        )
+    def planned(self, record: TaskRecord) -> None:
+        """A step of a plan; it stands as skipped until it is heard of again."""
+        self._tasks.pop(record.task_id, None)  # of a plan that was rejected: now it takes its place in this one
+        self.task(record)
 
     def task(self, record: TaskRecord) -> None:
         """A task ended; replaces what was known of it."""

@@ -25,14 +25,14 @@ def synthesis(options: CoordinatorOptions) -> Need:
     return Need(1, options.sampling_of(Role.SYNTHESIZER).max_tokens) if options.roles.synthesizer else Need()
 
 
-def open_plan(options: CoordinatorOptions, question: str) -> Need:
-    """While a plan is being written it may still be rejected: a second one, and as many tasks as it may have.
+def open_plan(options: CoordinatorOptions, question: str, max_tasks: int) -> Need:
+    """While a plan is being written it may still be rejected: a second one, and `max_tasks` tasks of it.
 
     This is more than any rest of the plan at hand needs, so the same reserve is enough when it is accepted.
     """
     planner_tokens = options.sampling_of(Role.PLANNER).max_tokens  # of its answer, and of the bad plan in its prompt
     second = Need(1, 2 * planner_tokens + len(question) + _TEMPLATE_TOKENS)
-    return plus(second, first_attempts(options, options.budget.tasks))
+    return plus(second, first_attempts(options, max_tasks))
 
 
 def fits(budget: Budget, options: CoordinatorOptions, prompt_chars: int, need: Need) -> bool:

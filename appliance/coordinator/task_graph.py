@@ -3,7 +3,7 @@
 The text is `{"steps": [{"id": "s1", "skill": "math", "do": "12*7"}, {"id": "s2", "skill": "math", "do": "$s1-5"}]}`:
 `$s1` stands for the result of `s1`, `needs` (optional) names further steps to wait for, and the last step's result
 is the final one. A step may need earlier steps only, so there are no cycles. `output` and `check` (optional, see
-`checks.reading`) say what its result has to look like.
+`checks.reading`) say what its result has to look like, `role` (optional, see `TASK_ROLES`) who carries it out.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from typing import Any
 from appliance.coordinator.checks.checks import NO_CHECKS, Checks
 from appliance.coordinator.checks.reading import read_checks
 from appliance.coordinator.references import REFERENCE
+from appliance.domain.model import Role
 
 ID_PATTERN = "s[0-9A-Za-z]{1,12}"
 """Ids as planners may write them: `s1`, or after what the result is of, `sZoe`, which small models find again more
@@ -25,14 +26,16 @@ surely. Without an upper bound a lost model writes on to its last token."""
 
 _ID = re.compile(r"s[0-9A-Za-z]+")
 _KEYS = frozenset({"id", "skill", "do"})
-_OPTIONAL_KEYS = frozenset({"needs", "output", "check"})
+_OPTIONAL_KEYS = frozenset({"needs", "output", "check", "role"})
+TASK_ROLES = (Role.EXECUTOR, Role.PLANNER)
+"""Who carries a task out: executors of its skill, or a planner, who makes a plan of its own for it."""
 
 
 @dataclass(frozen=True, slots=True)
 class Task:
     """One task. `instruction` may hold `$id` references; `needs` are the tasks whose results it waits for.
 
-    `checks` say what its result has to look like.
+    `checks` say what its result has to look like, `role` is one of `TASK_ROLES`.
     """
 
     task_id: str
@@ -40,6 +43,7 @@ class Task:
     instruction: str
     needs: tuple[str, ...] = ()
     checks: Checks = NO_CHECKS
+    role: Role = Role.EXECUTOR
 
     def checks_with(self, inputs: Mapping[str, str], *, infer: bool) -> Checks:
         """The checks with results filled in, and that of the instruction itself where it makes one (`infer`)."""
@@ -62,7 +66,7 @@ class TaskGraph:
         """Task id → tasks on the longest chain of those that wait for it; 0 where nothing does."""
         after = dict.fromkeys((task.task_id for task in self.tasks), 0)
         for task in reversed(self.tasks):
-            for need in task.needs:
+            for need in after.keys() & set(task.needs):
                 after[need] = max(after[need], after[task.task_id] + 1)
         return after
 
@@ -115,8 +119,10 @@ def references(instruction: str) -> tuple[str, ...]:
     return tuple(dict.fromkeys(REFERENCE.findall(instruction)))
 
 
-def parse_plan(text: str, skills: Collection[str], max_tasks: int) -> TaskGraph | PlanRejected:
-    """Read and check a planner's text."""
+def parse_plan(
+    text: str, skills: Collection[str], max_tasks: int, given: Collection[str] = ()
+) -> TaskGraph | PlanRejected:
+    """Read and check a planner's text. Steps may need the results `given` from outside, and have none of their ids."""
     try:
         document = json.loads(text)
     except json.JSONDecodeError as error:
@@ -134,7 +140,7 @@ def parse_plan(text: str, skills: Collection[str], max_tasks: int) -> TaskGraph 
     if malformed:
         return PlanRejected(malformed)
     tasks = tuple(_task(step) for step in steps)
-    problems = tuple(_misplaced(tasks))
+    problems = tuple(_misplaced(tasks, given))
     return PlanRejected(problems) if problems else TaskGraph(tasks)
 
 
@@ -152,6 +158,8 @@ def _malformed(step: Any, skills: Collection[str]) -> str:
     needs = step.get("needs", [])
     if not isinstance(needs, list) or not all(isinstance(need, str) for need in needs):
         return "needs must be a list of ids"
+    if step.get("role", Role.EXECUTOR) not in TASK_ROLES:
+        return f"its role is not one of {', '.join(TASK_ROLES)}"
     checks = read_checks(step)
     return checks if isinstance(checks, str) else ""
 
@@ -171,12 +179,13 @@ def _task(step: Mapping[str, Any]) -> Task:
     checks = read_checks(step)
     assert isinstance(checks, Checks), "malformed steps were rejected before"
     needs = dict.fromkeys((*references(step["do"]), *step.get("needs", []), *checks.needs))
-    return Task(step["id"], step["skill"], step["do"].strip(), tuple(needs), checks)
+    role = Role(step.get("role", Role.EXECUTOR))
+    return Task(step["id"], step["skill"], step["do"].strip(), tuple(needs), checks, role)
 
 
-def _misplaced(tasks: tuple[Task, ...]) -> Iterator[str]:
-    known = {task.task_id for task in tasks}
-    before: set[str] = set()
+def _misplaced(tasks: tuple[Task, ...], given: Collection[str]) -> Iterator[str]:
+    before = set(given)
+    known = {task.task_id for task in tasks} | before
     for number, task in enumerate(tasks, 1):
         if task.task_id in before:
             yield f"step {number}: its id stands twice"

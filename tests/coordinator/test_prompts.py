@@ -18,6 +18,8 @@ VALUES = {
     "history": (),
     "skills": ("math",),
     "max_tasks": 2,
+    "given": ("sGiven1",),
+    "nests": True,
     "rejected": None,
     "skill": "math",
     "instruction": "1+1",

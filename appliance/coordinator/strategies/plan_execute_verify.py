@@ -6,8 +6,10 @@ from dataclasses import replace
 
 from appliance.coordinator.answer_shape import shape_of
 from appliance.coordinator.calls import CallPurpose
-from appliance.coordinator.early_start import EarlyStart
 from appliance.coordinator.final_answer import cut_at_stop
+from appliance.coordinator.plan_place import Place
+from appliance.coordinator.plan_work import PlanWork
+from appliance.coordinator.planner import PlanningTask
 from appliance.coordinator.planning import Planning
 from appliance.coordinator.run import RoleFailed, Run
 from appliance.coordinator.sampling import seed_of
@@ -24,7 +26,13 @@ class PlanExecuteVerify:
 
     async def answer(self, run: Run) -> str:
         """Say the progress as it is made, then the answer."""
-        return await _synthesis(run, await _results(run, Planning(run)))
+        return await _synthesis(run, await _results(run, Planning(run, _planning_task(run))))
+
+
+def _planning_task(run: Run) -> PlanningTask:
+    options = run.options
+    nests = run.budget.limits.depth > 1
+    return PlanningTask(run.question, run.history, tuple(options.roles.executors), options.budget.tasks, nests=nests)
 
 
 async def _results(run: Run, planning: Planning) -> tuple[TaskResult, ...]:
@@ -34,7 +42,7 @@ async def _results(run: Run, planning: Planning) -> tuple[TaskResult, ...]:
     When none passes as a whole, the first one is carried to its end with the likeliest results.
     """
     replans = run.options.verification.replans
-    async with EarlyStart(run, strict=bool(replans)) as work:
+    async with PlanWork(run, strict=bool(replans)) as work:
         first = work.sealed(await planning.plan(work))
         try:
             return await work.results()
@@ -42,7 +50,7 @@ async def _results(run: Run, planning: Planning) -> tuple[TaskResult, ...]:
             doubt = failure
     for number in range(2, replans + 2):
         try:
-            async with EarlyStart(run, strict=True, prefix=f"{number}.", reserve=first.needed) as work:
+            async with PlanWork(run, strict=True, place=Place(f"{number}."), reserve=first.needed) as work:
                 work.sealed(await planning.another(doubt, first.needed(), work))
                 results = await work.results()
         except Unverified as failure:
