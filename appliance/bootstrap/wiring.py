@@ -21,6 +21,7 @@ from appliance.bootstrap.pool import verify
 from appliance.bootstrap.server import HttpServer, listen
 from appliance.bootstrap.strategies import load_strategies
 from appliance.bootstrap.traces import CountedTraces
+from appliance.bootstrap.verifier_calibrations import measured_thresholds
 from appliance.config import Settings
 from appliance.coordinator.coordinator import Coordinator
 from appliance.coordinator.prompts import load_prompt_sets
@@ -116,12 +117,17 @@ def _coordinator(
     traces: CountedTraces,
 ) -> Coordinator:
     sets = load_prompt_sets(model.prompt_set for model in models.values())
-    families = {model_id: model.family for model_id, model in models.items()}
+    prompt_sets = {model_id: sets[model.prompt_set] for model_id, model in models.items()}
     options = coordinator_options(settings)
-    roles = replace(options.roles, tool_callers=tool_callers(settings, models))
+    thresholds = measured_thresholds(settings.data_dir, models, prompt_sets)
     return Coordinator(
-        replace(options, roles=roles, families=families),
-        {model_id: sets[model.prompt_set] for model_id, model in models.items()},
+        replace(
+            options,
+            roles=replace(options.roles, tool_callers=tool_callers(settings, models)),
+            families={model_id: model.family for model_id, model in models.items()},
+            verification=replace(options.verification, thresholds=thresholds),
+        ),
+        prompt_sets,
         dispatcher,
         traces,
         load_strategies(settings),

@@ -1,26 +1,31 @@
-"""`python -m benchmarks.starter demo | evaluate`: starts the appliance, does the job, stops it; exit 1 if not done."""
+"""`python -m benchmarks.starter demo | evaluate | calibrate`: starts the appliance, does the job, and stops it."""
 
 from __future__ import annotations
 
 import asyncio
 import json
+import subprocess
+import sys
 import time
 from pathlib import Path
 from typing import Annotated
 
 import typer
 from rich.console import Console
+from rich.progress import Progress
 
 from appliance.errors import ApplianceError
 from benchmarks import machine
 from benchmarks.starter import demo as demonstration
-from benchmarks.starter import table
-from benchmarks.starter.appliance_process import DemoFailed, running_appliance
+from benchmarks.starter import table, verdict_set
+from benchmarks.starter.appliance_process import DemoFailed, RunningAppliance, running_appliance
 from benchmarks.starter.evaluation import ONE_PASS, ORCHESTRATED, compare
 from benchmarks.starter.suite import Problem, load, spread
 
 TABLE_WIDTH = 140
 RESULTS = Path(__file__).parents[1] / "results"
+VERDICTS = Path(__file__).parents[1] / "suites" / "starter-verdicts.jsonl"
+CALIBRATION = "starter-verifier-calibration.json"
 DEMO_QUESTIONS = Path(__file__).parents[1] / "suites" / "starter-demo.txt"
 Config = Annotated[Path, typer.Option(help="Configuration of the appliance to start.")]
 app = typer.Typer(add_completion=False, no_args_is_help=True, help=__doc__, pretty_exceptions_enable=False)
@@ -74,6 +79,48 @@ def evaluate(
     ours, theirs = comparison.summary(ORCHESTRATED), comparison.summary(ONE_PASS)
     if ours["share"] <= theirs["share"]:
         raise DemoFailed("orchestrating was not better than the generalist in one pass")
+
+
+@app.command()
+def calibrate(
+    config: Config = Path("config/starter.yaml"),
+    anew: Annotated[bool, typer.Option("--anew", help="Make the labelled set anew before.")] = False,
+    labelled: Annotated[Path, typer.Option(help="The labelled set.")] = VERDICTS,
+    out: Annotated[Path, typer.Option(help="Where the result is written.")] = RESULTS / CALIBRATION,
+) -> None:
+    """The starter verifier on labelled results: false accepts and rejects, and the thresholds that were found."""
+    started = time.monotonic()
+    with running_appliance(config) as running:
+        if anew:
+            lines = _labelled_anew(running)
+            labelled.write_text("".join(json.dumps(line) + "\n" for line in verdict_set.documents(lines)))
+            Console().print(verdict_set.counts(lines))
+        command = ["eval", "calibrate", "--config", str(config), "--set", str(labelled)]
+        shown = _appliance(*command, "--json")
+    result = {
+        "command": f"appliance {' '.join(command)}",
+        "seconds": round(time.monotonic() - started, 1),
+        "machine": machine.describe(),
+        "calibrations": json.loads(shown),
+    }
+    out.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
+    Console().print(f"written to {out}")
+
+
+def _labelled_anew(running: RunningAppliance) -> list[verdict_set.Line]:
+    with Progress(transient=True) as progress:
+        total = len(verdict_set.EXECUTORS) * len(verdict_set.TEMPERATURES) * verdict_set.OPERATIONS
+        bar = progress.add_task("results", total=total)
+        lines = verdict_set.sampled(running.url, running.api_key, lambda: progress.advance(bar))
+        return verdict_set.labelled_set(asyncio.run(lines))
+
+
+def _appliance(*arguments: str) -> str:
+    """The command line, which finds the appliance through its data directory; what it prints."""
+    done = subprocess.run([sys.executable, "-m", "appliance", *arguments], stdout=subprocess.PIPE, text=True)
+    if done.returncode:
+        raise DemoFailed(f"`appliance {' '.join(arguments)}` ended with {done.returncode}; its message stands above")
+    return done.stdout
 
 
 def _demo_problems() -> list[Problem]:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from math import comb, sqrt
+from math import comb
+
+from appliance.evaluation.intervals import wilson_interval as wilson_interval
 
 
 def mcnemar_p(first: Sequence[bool], second: Sequence[bool]) -> float:
@@ -18,17 +20,6 @@ def mcnemar_p(first: Sequence[bool], second: Sequence[bool]) -> float:
     n = only_first + only_second
     tail = sum(comb(n, k) for k in range(min(only_first, only_second) + 1))
     return min(1.0, tail / 2.0 ** (n - 1))
-
-
-def wilson_interval(right: int, total: int, z: float = 1.96) -> tuple[float, float]:
-    """Confidence interval of a share in [0, 1] (Wilson 1927); (0, 1) when there is nothing to count."""
-    if total == 0:
-        return 0.0, 1.0
-    share = right / total
-    centre = (share + z * z / (2 * total)) / (1 + z * z / total)
-    spread = z * sqrt(share * (1 - share) / total + z * z / (4 * total * total)) / (1 + z * z / total)
-    # Rounding must not push the share itself out of its interval.
-    return max(0.0, min(share, centre - spread)), min(1.0, max(share, centre + spread))
 
 
 def majority(answers: Sequence[str]) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Iterable, Mapping
 from importlib.resources import files
@@ -73,7 +74,17 @@ def _load(name: str, root: Traversable) -> PromptSet:
         answer_form=content.answer_form,
         judges=content.judges,
         verdict_reason=content.verdict_reason,
+        digest=_digest(directory),
     )
+
+
+def _digest(directory: Traversable) -> str:
+    """SHA-256 (hex) over names and contents of the files."""
+    digest = hashlib.sha256()
+    for file in sorted((entry for entry in directory.iterdir() if entry.is_file()), key=lambda entry: entry.name):
+        content = file.read_bytes()
+        digest.update(f"{file.name}\0{len(content)}\0".encode() + content)
+    return digest.hexdigest()
 
 
 def _compiled(environment: Environment, file: Traversable, role: str) -> MessageTemplate:
