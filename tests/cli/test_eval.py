@@ -22,7 +22,7 @@ from appliance.bootstrap.verifier_calibrations import (
 from appliance.cli.main import app
 from appliance.config import load
 from appliance.coordinator.prompts import load_prompt_sets
-from appliance.domain.request import AnswerEvent, ChatRequest, ContentDelta
+from appliance.domain.request import AnswerEvent, ChatRequest, ContentDelta, Origin
 from appliance.domain.tenant import Tenant
 from appliance.errors import ConfigError
 from tests.cli.pool import Pool, make_pool
@@ -35,7 +35,7 @@ class Verifier(FakeCoordinator):
     """Its probability of `pass` is the claimed result, in percent."""
 
     async def answer(
-        self, request: ChatRequest, *, request_id: str, trace_id: str, tenant: Tenant
+        self, request: ChatRequest, *, request_id: str, trace_id: str, tenant: Tenant, origin: Origin
     ) -> AsyncGenerator[AnswerEvent, None]:
         """A verdict as vLLM gives it."""
         self.requests.append(request)
