@@ -1,6 +1,6 @@
 """One call to the best engine that serves its model, as a stream of chunks.
 
-`stream` (retry once, before the first byte) → `_admitted` (wait for room, pick the engine) → `_sent` (count it in
+`stream` (retry once, before the first byte) → `_admitted` (wait for its turn, pick the engine) → `_sent` (count it in
 flight, name the engine on each chunk) → the engine client.
 """
 
@@ -9,14 +9,18 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from collections import Counter, deque
+from collections import Counter
 from collections.abc import AsyncGenerator, Callable, Iterator, Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field, replace
 from typing import Protocol
 
 from appliance.dispatch.admission import AdmissionLimits, Admit, Reject, decide
+from appliance.dispatch.attained import Attained
 from appliance.dispatch.endpoint_picker import Asleep, NoEngine, Picked, pick
 from appliance.dispatch.gpu_meter import GpuMeter, Receipt
+from appliance.dispatch.line import Line
+from appliance.dispatch.priority import Place, Waiting, place_of
 from appliance.domain.engine import EngineStatus
 from appliance.domain.fleet import DemandEvent, Fleet
 from appliance.domain.policy import OPEN, DataPolicy
@@ -24,7 +28,9 @@ from appliance.domain.request import CallChunk, CallContext, EngineCall
 from appliance.errors import EngineRejected, EngineUnavailable, NotAllowed, Overloaded
 
 _SNAPSHOT_CHECK_S = 0.1
-"""A waiting call looks at the fleet this often, for engines that came or went meanwhile."""
+"""The first of a line looks at the fleet this often, for engines that came or went meanwhile."""
+_LINE_CHECK_S = 5.0
+"""The others are woken when their turn comes; they look this often whether their model went to sleep."""
 _LEAST_WAIT_S = 0.001
 """What is left of a wait may be too small for the clock to show that it is over."""
 
@@ -53,12 +59,20 @@ class Sent:
     receipt: Receipt = field(compare=False, repr=False)
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class _Ticket:
+    """A call in its model's line; `waiting` as it was when it joined."""
+
+    waiting: Waiting
+    turn: asyncio.Event = field(default_factory=asyncio.Event)
+
+
 def _nobody(_sent: Sent) -> None:
     """The default listener."""
 
 
 class Dispatcher:
-    """Sends calls to engines; owns the counts of calls in flight and the lines of waiting calls.
+    """Sends calls to engines; owns counts of calls in flight, lines of waiting calls and the service of requests.
 
     `clock` is monotonic, in seconds. One instance belongs to one event loop.
     """
@@ -78,7 +92,8 @@ class Dispatcher:
         self._policy = policy
         self._in_flight: Counter[str] = Counter()
         self._meter = GpuMeter()
-        self._lines: dict[str, deque[asyncio.Event]] = {}
+        self._attained = Attained()
+        self._lines: dict[str, Line[_Ticket]] = {}
 
     @property
     def in_flight(self) -> Mapping[str, int]:
@@ -89,6 +104,15 @@ class Dispatcher:
     def waiting(self) -> Mapping[str, int]:
         """Model id → calls that wait for room."""
         return {model_id: len(line) for model_id, line in self._lines.items()}
+
+    @property
+    def open_requests(self) -> int:
+        """Requests whose service is counted."""
+        return len(self._attained)
+
+    def opened(self, request_id: str) -> AbstractContextManager[None]:
+        """Count the service of a request from its first call to its last one; without it each call stands alone."""
+        return self._attained.opened(request_id, self._clock())
 
     def context_tokens(self, model_id: str) -> int | None:
         """The longest prompt and answer together that any engine of the model takes; None: it has no engine."""
@@ -103,20 +127,21 @@ class Dispatcher:
         """
         asked_s, receipt = self._clock(), self._meter.receipt()
         failed: set[str] = set()
-        for attempt in (1, 2):
-            engine = await self._admitted(call, ctx, failed)
-            on_sent(Sent(engine.engine_id, self._clock() - asked_s, attempt, receipt))
-            begun = False
-            try:
-                async with contextlib.aclosing(self._sent(engine, call, ctx, receipt)) as chunks:
-                    async for chunk in chunks:
-                        begun = True
-                        yield chunk
-                return
-            except (EngineUnavailable, EngineRejected) as error:
-                failed.add(engine.engine_id)
-                if begun or attempt == 2 or not self._worth_retrying(error, call.model_id, ctx, failed):
-                    raise
+        with self.opened(ctx.request_id):
+            for attempt in (1, 2):
+                engine = await self._admitted(call, ctx, failed)
+                on_sent(Sent(engine.engine_id, self._clock() - asked_s, attempt, receipt))
+                begun = False
+                try:
+                    async with contextlib.aclosing(self._sent(engine, call, ctx, receipt)) as chunks:
+                        async for chunk in chunks:
+                            begun = True
+                            yield chunk
+                    return
+                except (EngineUnavailable, EngineRejected) as error:
+                    failed.add(engine.engine_id)
+                    if begun or attempt == 2 or not self._worth_retrying(error, call.model_id, ctx, failed):
+                        raise
 
     def _worth_retrying(self, error: Exception, model_id: str, ctx: CallContext, failed: set[str]) -> bool:
         if isinstance(error, EngineRejected) and error.status not in _MENDED_ELSEWHERE:
@@ -124,20 +149,23 @@ class Dispatcher:
         return isinstance(self._pick(model_id, ctx, failed), Picked | Asleep)
 
     async def _admitted(self, call: EngineCall, ctx: CallContext, failed: set[str]) -> EngineStatus:
-        """The engine for this call, as soon as it is awake and has room, and the calls before it went."""
+        """The engine for this call, as soon as it is awake and has room, and it is the call's turn."""
         came_s = awake_s = self._clock()
-        ticket = asyncio.Event()
-        with self._line(call.model_id, ticket) as line:
+        waiting = self._waiting(ctx, came_s)
+        with self._line(call.model_id, _Ticket(waiting)) as (line, ticket):
+            others = len(line) - 1
             while True:
                 outcome = self._found(call.model_id, ctx, failed, waiting=len(line))
                 now_s = self._clock()
-                asleep = isinstance(outcome, Asleep)
+                asleep, first = isinstance(outcome, Asleep), line.first(now_s) is ticket
                 if asleep:
                     failed.clear()  # what failed has gone to sleep since, and comes back with the turn
                     awake_s = now_s
                 decision = decide(
                     free_share=0.0 if isinstance(outcome, Asleep) else outcome.score,
-                    ahead=line.index(ticket),
+                    first=first,
+                    others=others,
+                    begun=waiting.attained_s > 0,
                     waited_s=now_s - (came_s if asleep else awake_s),
                     left_s=ctx.deadline_s - now_s,
                     limits=self._limits,
@@ -148,33 +176,53 @@ class Dispatcher:
                     return outcome.engine
                 if isinstance(decision, Reject):
                     raise Overloaded(f"{call.model_id}: {decision.reason}", retry_after_s=decision.retry_after_s)
-                if line[0] is ticket:
-                    self._tell(call.model_id)
-                await self._woken(ticket, max(_LEAST_WAIT_S, min(decision.at_most_s, _SNAPSHOT_CHECK_S)))
+                self._tell(call.model_id) if first else self._wake(call.model_id)
+                look_s = _SNAPSHOT_CHECK_S if first else _LINE_CHECK_S
+                await self._woken(ticket, max(_LEAST_WAIT_S, min(decision.at_most_s, look_s)))
 
-    async def _woken(self, ticket: asyncio.Event, at_most_s: float) -> None:
+    def _waiting(self, ctx: CallContext, now_s: float) -> Waiting:
+        return Waiting(
+            request_id=ctx.request_id,
+            arrived_s=self._attained.arrived_s(ctx.request_id),
+            came_s=now_s,
+            deadline_s=ctx.deadline_s,
+            attained_s=self._attained.attained_s(ctx.request_id, now_s),
+            calls_left=ctx.calls_left,
+            calls_after=ctx.calls_after,
+        )
+
+    def _place(self, ticket: _Ticket, now_s: float) -> Place:
+        """Where a call stands now: its request may have had more service since it joined."""
+        waiting = ticket.waiting
+        attained_s = self._attained.attained_s(waiting.request_id, now_s)
+        return place_of(replace(waiting, attained_s=attained_s), now_s, self._attained.call_s)
+
+    async def _woken(self, ticket: _Ticket, at_most_s: float) -> None:
         with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(ticket.wait(), at_most_s)
-        ticket.clear()
+            await asyncio.wait_for(ticket.turn.wait(), at_most_s)
+        ticket.turn.clear()
 
     @contextlib.contextmanager
-    def _line(self, model_id: str, ticket: asyncio.Event) -> Iterator[deque[asyncio.Event]]:
+    def _line(self, model_id: str, ticket: _Ticket) -> Iterator[tuple[Line[_Ticket], _Ticket]]:
         """Stand in the model's line; whoever leaves it wakes the next one."""
-        line = self._lines.setdefault(model_id, deque())
-        line.append(ticket)
+        line = self._lines.setdefault(model_id, Line(self._place))
+        line.join(ticket, ticket.waiting.came_s)
         try:
-            yield line
+            yield line, ticket
         finally:
-            line.remove(ticket)
+            line.leave(ticket)
             self._tell(model_id)
             self._wake(model_id)
 
     def _wake(self, model_id: str) -> None:
         line = self._lines.get(model_id)
-        if line:
-            line[0].set()
+        if line is None:
+            return
+        ticket = line.first(self._clock())
+        if ticket is not None:
+            ticket.turn.set()
         else:
-            self._lines.pop(model_id, None)
+            del self._lines[model_id]
 
     def _found(self, model_id: str, ctx: CallContext, failed: set[str], waiting: int) -> Picked | Asleep:
         outcome = self._pick(model_id, ctx, failed)
@@ -207,15 +255,20 @@ class Dispatcher:
         self, engine: EngineStatus, call: EngineCall, ctx: CallContext, receipt: Receipt
     ) -> AsyncGenerator[CallChunk, None]:
         """Stream from this engine. No await stands between its choice and this count, so no other call sees the gap."""
+        began_s, well = self._clock(), False
         self._in_flight[engine.engine_id] += 1
-        receipt.begin(engine.engine_id, engine.devices, self._clock())
+        self._attained.begin(ctx.request_id, began_s)
+        receipt.begin(engine.engine_id, engine.devices, began_s)
         self._tell(engine.model_id)
         try:
             async with contextlib.aclosing(self._client.stream_chat(engine, call, ctx)) as chunks:
                 async for chunk in chunks:
                     yield replace(chunk, engine_id=engine.engine_id)
+            well = True
         finally:
-            receipt.end(self._clock())
+            ended_s = self._clock()
+            receipt.end(ended_s)
+            self._attained.end(ctx.request_id, began_s, ended_s, well=well)
             self._in_flight[engine.engine_id] -= 1
             if not self._in_flight[engine.engine_id]:
                 del self._in_flight[engine.engine_id]

@@ -80,7 +80,8 @@ class CallContext:
     """What every call below a request carries. `deadline_s` is on the monotonic clock.
 
     `labels` are those of the request and its tenant together: no engine may get the call that may not see all of them.
-    `calls_after` calls at least follow this one, one after the other, until the request is answered.
+    `calls_after` calls at least follow this one, one after the other, until the request is answered. `calls_left` of
+    the request have not ended, this one included; None where nobody knows.
     """
 
     request_id: str
@@ -94,6 +95,7 @@ class CallContext:
     cache_salt: str
     labels: frozenset[str] = frozenset()
     calls_after: int = 0
+    calls_left: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,8 +21,8 @@ from tests.fakes.virtual_time import run
 CALL = EngineCall("m", ({"role": "user", "content": "hi"},), 8)
 
 
-def context(deadline_s: float = 2000.0) -> CallContext:
-    return CallContext("r", "t", "s1", Role.EXECUTOR, "acme", 0, deadline_s, 100, "salt")
+def context(deadline_s: float = 2000.0, request_id: str = "r") -> CallContext:
+    return CallContext(request_id, "t", "s1", Role.EXECUTOR, "acme", 0, deadline_s, 100, "salt")
 
 
 def built(
@@ -33,8 +33,10 @@ def built(
     return Dispatcher(fleet, client, asyncio.get_running_loop().time, limits), client, fleet
 
 
-async def text_of(dispatcher: Dispatcher, on_sent: Callable[[Sent], None] = lambda _: None) -> str:
-    return "".join([chunk.text async for chunk in dispatcher.stream(CALL, context(), on_sent)])
+async def text_of(
+    dispatcher: Dispatcher, on_sent: Callable[[Sent], None] = lambda _: None, request_id: str = "r"
+) -> str:
+    return "".join([chunk.text async for chunk in dispatcher.stream(CALL, context(request_id=request_id), on_sent)])
 
 
 def test_chunks_name_their_engine_and_nothing_stays_in_flight() -> None:
@@ -145,10 +147,10 @@ def test_a_full_house_says_so() -> None:
     async def main() -> None:
         limits = AdmissionLimits(max_waiting=1, max_wait_s=3)
         dispatcher, _, _ = built(lambda call, ctx: Reply("x", delay_s=60), engine("m", max_num_seqs=1), limits=limits)
-        first, second = (asyncio.create_task(text_of(dispatcher)) for _ in range(2))
+        first, second = (asyncio.create_task(text_of(dispatcher, request_id=name)) for name in ("r1", "r2"))
         await asyncio.sleep(0.5)
         with pytest.raises(Overloaded, match="1 calls wait already"):
-            await text_of(dispatcher)
+            await text_of(dispatcher, request_id="r3")
         with pytest.raises(Overloaded, match=r"no room within 3\.0 s") as caught:
             await second
         assert caught.value.retry_after_s == 1.5
