@@ -97,7 +97,10 @@ class _Running:
 
 
 class Caller:
-    """Makes the calls of one request. `clock` is monotonic seconds."""
+    """Makes the calls of one request. `clock` is monotonic seconds.
+
+    `calls_left` may be set by who knows how many calls the request has yet to end, running ones included.
+    """
 
     def __init__(
         self,
@@ -117,6 +120,7 @@ class Caller:
         self._labels = labels
         self._clock = clock
         self._numbers = itertools.count(1)
+        self.calls_left: int | None = None
 
     async def complete(self, purpose: CallPurpose, model_id: str, ask: Ask, hear: Hear | None = None) -> Completion:
         """The whole answer of one call; `hear` gets it piece by piece and may end it. Raises as `stream`."""
@@ -198,6 +202,7 @@ class Caller:
             cache_salt=self._cache_salt,
             labels=self._labels,
             calls_after=running.purpose.calls_after,
+            calls_left=self.calls_left,
         )
         call = EngineCall(running.model_id, ask.messages, ask.sent_max_tokens, ask.params)
         return self._dispatcher.stream(call, context, on_sent)

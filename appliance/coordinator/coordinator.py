@@ -165,7 +165,8 @@ class Coordinator:
     async def _answered_in_time(self, run: Run) -> tuple[str, str]:
         try:
             async with asyncio.timeout(run.budget.limits.wall_s + _GRACE_S):
-                return await self._answered(run)
+                with self._dispatcher.opened(run.recorder.identity.request_id):
+                    return await self._answered(run)
         except TimeoutError:
             raise run.budget.exhausted("wall_s") from None
 
@@ -200,6 +201,7 @@ class Coordinator:
         )
         run.recorder.fallback(role, reason, "the generalist answers directly")
         run.progress("falling back: the generalist answers directly")
+        run.caller.calls_left = 1
         try:
             return await self._strategies[DIRECT].answer(run)
         except RoleFailed as last:

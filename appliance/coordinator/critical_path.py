@@ -1,4 +1,4 @@
-"""How many calls of a request still follow a call, one after the other: what the order of waiting calls asks. Pure."""
+"""How many calls of a request are still to come, in all and one after the other: what their order asks. Pure."""
 
 from __future__ import annotations
 
@@ -22,3 +22,9 @@ def calls_after(options: CoordinatorOptions, role: Role, tasks_after: int = 0) -
             return tasks_after * task + synthesis
         case _:
             return 0
+
+
+def calls_left(options: CoordinatorOptions, tasks: int) -> int:
+    """Calls until the answer when `tasks` tasks are not finished; repairs are not foreseen."""
+    verdict = int(options.verification.enabled and bool(options.roles.verifier))
+    return tasks * (1 + verdict) + int(bool(options.roles.synthesizer))

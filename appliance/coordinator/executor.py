@@ -9,7 +9,7 @@ from functools import partial
 
 from appliance.coordinator.attempts import Attempt
 from appliance.coordinator.budget import NOTHING, Need
-from appliance.coordinator.critical_path import TYPICAL_TASKS
+from appliance.coordinator.critical_path import TYPICAL_TASKS, calls_left
 from appliance.coordinator.plan_place import Place
 from appliance.coordinator.reserve import first_attempts, fits, open_plan, plus, synthesis
 from appliance.coordinator.run import RoleFailed, Run
@@ -91,6 +91,7 @@ class Executor:
         for task in graph.tasks[len(self._graph.tasks) :]:
             self.add(task)
         self._sealed.set()
+        self._tell_calls_left()
         for task_id in self._moot & self._running.keys():
             self._running[task_id].cancel()
 
@@ -152,7 +153,17 @@ class Executor:
         done = await self._settled(task)
         if done is not None:
             self.done[task.task_id] = done
+            self._tell_calls_left()
             self._start_ready()
+
+    def _tell_calls_left(self) -> None:
+        """Let the order of waiting calls know how much of the request is left, once that is known.
+
+        The outermost plan tells; a task that is planned again counts as one there.
+        """
+        if self._sealed.is_set() and self._place.depth == 1:
+            unfinished = sum(t.task_id not in self.done.keys() | self._moot for t in self._graph.tasks)
+            self._run.caller.calls_left = calls_left(self._run.options, unfinished)
 
     async def _settled(self, task: Task) -> Done | None:
         """The finished task; a failure while the plan is open waits for the seal, and is none when it is moot then."""

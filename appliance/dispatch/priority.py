@@ -64,7 +64,7 @@ def place_of(waiting: Waiting, now_s: float, call_s: float) -> Place:
 
 def next_of(line: Sequence[Waiting], now_s: float, call_s: float) -> int:
     """The index of the call that goes next: what `Line` finds without looking at all of them."""
-    oldest = min(range(len(line)), key=lambda i: (line[i].came_s, line[i].request_id))
+    oldest = min(range(len(line)), key=lambda i: line[i].came_s)
     if now_s - line[oldest].came_s >= PATIENCE_S:
         return oldest
     return min(range(len(line)), key=lambda i: place_of(line[i], now_s, call_s))

@@ -1,11 +1,10 @@
 from __future__ import annotations
 
-import asyncio
 from dataclasses import replace
 
 import pytest
 
-from appliance.coordinator.critical_path import calls_after
+from appliance.coordinator.critical_path import calls_after, calls_left
 from appliance.coordinator.options import CoordinatorOptions, Roles, Verification
 from appliance.domain.model import Role
 from appliance.domain.request import CallContext, EngineCall
@@ -42,24 +41,29 @@ def test_without_a_verifier_a_task_is_one_call(options: CoordinatorOptions) -> N
     assert calls_after(options, Role.EXECUTOR, 3) == 3
 
 
-def test_every_call_knows_what_follows_it() -> None:
-    told: dict[str, int] = {}
+def test_calls_until_the_answer() -> None:
+    assert (calls_left(WRITTEN, 3), calls_left(OPTIONS, 3), calls_left(OPTIONS, 0)) == (7, 6, 0)
+
+
+def test_every_call_knows_what_follows_it_and_what_is_left() -> None:
+    told: dict[str, tuple[int, int | None]] = {}
 
     def script(call: EngineCall, ctx: CallContext) -> Reply | str:
-        told[f"{ctx.role.value} {ctx.task_id}"] = ctx.calls_after
+        told[f"{ctx.role.value} {ctx.task_id}"] = ctx.calls_after, ctx.calls_left
         return FORK if ctx.role is Role.PLANNER else sound(call, ctx)
 
     async def main() -> None:
-        await events_of(house(script, options=replace(OPTIONS, early_start=False)), asks())
-        await asyncio.sleep(0)
+        built = house(script, options=replace(OPTIONS, early_start=False))
+        await events_of(built, asks())
+        assert built.dispatcher.open_requests == 0
 
     run(main())
     assert told == {
-        "planner plan": 4,
-        "executor s1": 3,
-        "verifier s1": 2,
-        "executor s2": 3,
-        "verifier s2": 2,
-        "executor s3": 1,
-        "verifier s3": 0,
+        "planner plan": (4, None),
+        "executor s1": (3, 6),
+        "verifier s1": (2, 6),
+        "executor s2": (3, 6),
+        "verifier s2": (2, 6),
+        "executor s3": (1, 2),
+        "verifier s3": (0, 2),
     }

@@ -243,3 +243,53 @@ def test_a_call_that_met_an_engine_on_its_way_to_sleep_comes_again_in_the_next_t
         assert len(client.asked) == 2
 
     run(main())
+
+
+async def _order_of(calls: dict[str, CallContext]) -> list[str]:
+    """Who is sent in which order, where all come while the only slot is taken."""
+    dispatcher, client, _ = built(lambda call, ctx: Reply("x", delay_s=2), engine("m", max_num_seqs=1))
+
+    async def one(ctx: CallContext) -> None:
+        async for _ in dispatcher.stream(CALL, ctx):
+            pass
+
+    tasks = [asyncio.create_task(one(context(request_id="before")))]
+    for name, ctx in calls.items():
+        await asyncio.sleep(0.01)
+        tasks.append(asyncio.create_task(one(replace(ctx, task_id=name))))
+    await asyncio.gather(*tasks)
+    return [asked.ctx.task_id for asked in client.asked[1:]]
+
+
+def test_little_left_goes_before_much_left_and_a_long_path_before_a_short_one() -> None:
+    async def main() -> None:
+        large, small = (replace(context(request_id=name), calls_left=left) for name, left in (("l", 20), ("s", 2)))
+        calls = {"short": large, "long": replace(large, calls_after=3), "small": small, "new": context(request_id="n")}
+        assert await _order_of(calls) == ["new", "small", "long", "short"]
+
+    run(main())
+
+
+def test_a_request_that_had_much_waits_for_one_that_had_little() -> None:
+    async def main() -> None:
+        dispatcher, client, _ = built(lambda call, ctx: Reply("x", delay_s=9), engine("m", max_num_seqs=1))
+        with dispatcher.opened("much"):
+            await text_of(dispatcher, request_id="much")
+            tasks = []
+            for name in ("before", "much", "little"):
+                tasks.append(asyncio.create_task(text_of(dispatcher, request_id=name)))
+                await asyncio.sleep(0.1)
+            assert dispatcher.open_requests == 3
+            await asyncio.gather(*tasks)
+        assert [asked.ctx.request_id for asked in client.asked] == ["much", "before", "little", "much"]
+        assert dispatcher.open_requests == 0
+
+    run(main())
+
+
+def test_who_is_too_late_lets_others_by() -> None:
+    async def main() -> None:
+        late = replace(context(deadline_s=1006.0, request_id="late"), calls_after=1)
+        assert await _order_of({"late": late, "other": context(request_id="o")}) == ["other", "late"]
+
+    run(main())
