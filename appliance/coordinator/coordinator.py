@@ -147,6 +147,7 @@ class Coordinator:
         try:
             run.accounts.tenant.enter(self._clock())
             strategy, finish_reason = await self._answered_in_time(run)
+            run.release()
             outcome = Outcome.OK
         except asyncio.CancelledError:
             outcome = Outcome.CANCELLED
@@ -179,7 +180,7 @@ class Coordinator:
         try:
             return decision.strategy, await self._strategies[decision.strategy].answer(run)
         except (RoleFailed, BudgetExhausted) as failure:
-            if decision.strategy in (DIRECT, PASSTHROUGH) or run.answer_begun:
+            if decision.strategy in (DIRECT, PASSTHROUGH) or not run.withdraw():
                 raise _for_caller(failure) from failure
             return DIRECT, await self._fall_back(run, failure)
 

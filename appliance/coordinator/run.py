@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator, Callable, Mapping
-from contextlib import aclosing
 from dataclasses import dataclass, field
 
 from appliance.coordinator.accounts import Accounts
@@ -16,13 +15,16 @@ from appliance.coordinator.options import CoordinatorOptions
 from appliance.coordinator.prompt_set import PromptSet
 from appliance.coordinator.recorder import Recorder
 from appliance.domain.model import Role
-from appliance.domain.request import AnswerEvent, CallChunk, ChatRequest, ContentDelta, ReasoningDelta
+from appliance.domain.request import AnswerEvent, ChatRequest, ContentDelta, ReasoningDelta
 from appliance.errors import ApplianceError, EngineError, Overloaded, RequestError
 
 MODEL_FAILURES = (EngineError, Overloaded, RequestError)
 """Another model of the same role may do better."""
 
 AskFor = Callable[[PromptSet], Ask]
+
+ModelFailure = tuple[str, ApplianceError]
+"""A model, and why it gave no answer."""
 
 
 class RoleFailed(ApplianceError):
@@ -47,6 +49,7 @@ class Run:
     caller: Caller
     answer: list[str] = field(default_factory=list)
     answer_begun: bool = False
+    _held: list[ContentDelta] = field(default_factory=list)
     _events: asyncio.Queue[AnswerEvent | None] = field(default_factory=asyncio.Queue)
 
     @property
@@ -75,11 +78,29 @@ class Run:
         return min(max_tokens, self.request.max_tokens or max_tokens)
 
     def say(self, delta: ReasoningDelta | ContentDelta) -> None:
-        """Send a piece of working or of the answer to the caller."""
+        """Send a piece of working or of the answer to the caller; an answer that is not streamed waits for its end."""
         if isinstance(delta, ContentDelta):
-            self.answer_begun = True
             self.answer.append(delta.text)
+            if not self.request.streamed:
+                self._held.append(delta)
+                return
+            self.answer_begun = True
         self._events.put_nowait(delta)
+
+    def withdraw(self) -> bool:
+        """Forget the answer so far; False where the caller has read some of it."""
+        if self.answer_begun:
+            return False
+        self.answer.clear()
+        self._held.clear()
+        return True
+
+    def release(self) -> None:
+        """The answer is whole: send what was held back."""
+        self.answer_begun = bool(self._held) or self.answer_begun
+        for delta in self._held:
+            self._events.put_nowait(delta)
+        self._held.clear()
 
     def progress(self, line: str) -> None:
         """Tell the caller how far things are, if it wants to know."""
@@ -106,40 +127,18 @@ class Run:
 
         `hear_anew` is asked, each time a model begins, who hears its answer while it comes.
         """
-        failures: list[tuple[str, ApplianceError]] = []
+        failures: list[ModelFailure] = []
         for model_id in models:
             try:
                 ask = ask_for(self.prompt_sets[model_id])
                 return await self.caller.complete(purpose, model_id, ask, hear_anew() if hear_anew else None)
             except MODEL_FAILURES as failure:
                 failures.append((model_id, failure))
-        raise _role_failed(purpose.role, failures)
-
-    async def stream(
-        self, purpose: CallPurpose, models: tuple[str, ...], ask_for: AskFor
-    ) -> AsyncGenerator[tuple[str, CallChunk], None]:
-        """Model and chunks of the first of `models` that begins to answer.
-
-        Raises RoleFailed and BudgetExhausted; a model that fails after its first chunk raises its own error.
-        """
-        failures: list[tuple[str, ApplianceError]] = []
-        for model_id in models:
-            begun = False
-            try:
-                ask = ask_for(self.prompt_sets[model_id])
-                async with aclosing(self.caller.stream(purpose, model_id, ask)) as chunks:
-                    async for chunk in chunks:
-                        begun = True
-                        yield model_id, chunk
-                return
-            except MODEL_FAILURES as failure:
-                if begun:
-                    raise
-                failures.append((model_id, failure))
-        raise _role_failed(purpose.role, failures)
+        raise role_failed(purpose.role, failures)
 
 
-def _role_failed(role: Role, failures: list[tuple[str, ApplianceError]]) -> RoleFailed:
+def role_failed(role: Role, failures: list[ModelFailure]) -> RoleFailed:
+    """None of the models that were asked could do the role's work."""
     if not failures:
         return RoleFailed(role, "no model is configured")
     reasons = "; ".join(f"{model_id}: {failure}" for model_id, failure in failures)

@@ -44,9 +44,9 @@ class ChatRequest:
     `model` is a pool model or a virtual one (`auto`). `sampling` holds OpenAI's request fields that go to the engine
     unchanged when one call answers (temperature, top_p, stop, seed, response_format, tools, logprobs, …).
     `max_tokens` bounds the answer; None means what the model's context leaves. `labels` say what its data are, besides
-    what its tenant's always are; every call below inherits them. A `streamed` answer is heard while it
-    is made. `strategy` is the caller's own choice of a way to
-    answer; None leaves it to the router.
+    what its tenant's always are; every call below inherits them. `strategy` is the caller's own choice of a way to
+    answer; None leaves it to the router. What is not `streamed` is sent when it is whole, so a broken one can be made
+    again.
     """
 
     model: str
@@ -54,7 +54,7 @@ class ChatRequest:
     max_tokens: int | None = None
     sampling: Mapping[str, Any] = field(default_factory=dict)
     show_progress: bool = True
-    streamed: bool = False
+    streamed: bool = True
     labels: tuple[str, ...] = ()
     budget: BudgetWish = field(default_factory=BudgetWish)
     effort: Effort = Effort.MEDIUM

@@ -7,7 +7,7 @@ import pytest
 from appliance.coordinator.options import Roles
 from appliance.domain.request import CallContext, ContentDelta, EngineCall, ReasoningDelta
 from appliance.domain.trace import Outcome
-from appliance.errors import ContextTooLong, EngineUnavailable
+from appliance.errors import ContextTooLong, EngineRejected, EngineUnavailable
 from tests.coordinator.house import OPTIONS, asks, content, events_of, finished, house, reasoning
 from tests.fakes.scripted_client import Reply
 from tests.fakes.virtual_time import run
@@ -77,18 +77,46 @@ def test_the_next_generalist_takes_over_before_the_first_token() -> None:
     run(main())
 
 
-def test_an_engine_that_dies_in_the_middle_is_an_error() -> None:
-    def script(call: EngineCall, ctx: CallContext) -> Reply | str:
+def _first_dies(call: EngineCall, ctx: CallContext) -> Reply | str:
+    if call.model_id == "generalist":
         return Reply(pieces=("a", "b", "c"), error=EngineUnavailable("gone"), pieces_before_error=2)
+    return "d"
 
+
+INSTRUCT = {"generalist": "instruct", "generalist-2": "instruct"}
+
+
+def test_an_engine_that_dies_after_the_caller_has_read_some_is_an_error() -> None:
     async def main() -> None:
-        built = house(script, options=TWO_GENERALISTS)
+        built = house(_first_dies, options=TWO_GENERALISTS, prompt_sets=INSTRUCT)
         with pytest.raises(EngineUnavailable, match="gone"):
             await events_of(built, asks("hi"))
         (call,) = built.trace.calls
         assert call.usage.completion_tokens == 2
         assert call.usage_estimated
         assert built.trace.error == "gone"
+
+    run(main())
+
+
+@pytest.mark.parametrize(("sets", "streamed"), [(INSTRUCT, False), ({}, True), ({}, False)])
+def test_before_that_the_next_model_answers(sets: dict[str, str], streamed: bool) -> None:
+    async def main() -> None:
+        built = house(_first_dies, options=TWO_GENERALISTS, prompt_sets=sets)
+        events = await events_of(built, asks("hi", streamed=streamed))
+        assert content(events) == "d"
+        assert [call.outcome for call in built.trace.calls] == [Outcome.ERROR, Outcome.OK]
+
+    run(main())
+
+
+def test_a_model_that_says_nothing_has_not_answered() -> None:
+    async def main() -> None:
+        built = house(lambda call, ctx: "" if call.model_id == "generalist" else "d", options=TWO_GENERALISTS)
+        assert content(await events_of(built, asks("hi"))) == "d"
+        built = house(lambda call, ctx: "")
+        with pytest.raises(EngineRejected, match="generalist generated nothing"):
+            await events_of(built, asks("hi"))
 
     run(main())
 

@@ -72,7 +72,10 @@ class FaultKind(StrEnum):
 
 @dataclass(slots=True)
 class Fault:
-    """A fault for the next `times` requests (None: all) whose last message contains `match`."""
+    """A fault for the next `times` requests (None: all) whose last message contains `match`.
+
+    `request_id` narrows it to requests whose `X-Request-Id` begins so.
+    """
 
     kind: FaultKind
     times: int | None = None
@@ -81,10 +84,11 @@ class Fault:
     after_tokens: int = 1
     delay_s: float = 0.05
     message: str = "scripted fault"
+    request_id: str = ""
 
-    def applies(self, prompt: str) -> bool:
-        """Whether it hits this prompt; counts down."""
-        if self.match not in prompt or self.times == 0:
+    def applies(self, prompt: str, request_id: str = "") -> bool:
+        """Whether it hits this request; counts down."""
+        if self.match not in prompt or not request_id.startswith(self.request_id) or self.times == 0:
             return False
         if self.times is not None:
             self.times -= 1

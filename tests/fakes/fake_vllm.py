@@ -55,6 +55,11 @@ class RecordedRequest:
     ended_s: float | None = None
     aborted: bool = False
 
+    @property
+    def request_id(self) -> str:
+        """As the caller named it."""
+        return self.headers.get("x-request-id", "")
+
 
 @dataclass(slots=True)
 class FakeVllm:
@@ -203,7 +208,7 @@ class FakeVllm:
                 f"{usage['prompt_tokens']} input tokens, which exceeds this limit even without any output tokens. "
                 "Please reduce the length of the input prompt.",
             )
-        fault = next((f for f in self.faults if f.applies(last_content(body))), None)
+        fault = next((f for f in self.faults if f.applies(last_content(body), record.request_id)), None)
         if fault is not None and fault.kind is FaultKind.HTTP:
             return error_body(fault.status, fault.message, kind="InternalServerError")
         if body.get("stream"):

@@ -69,8 +69,8 @@ async def _synthesis(run: Run, results: tuple[TaskResult, ...]) -> str:
     if writers := run.options.roles.writers(run.request.sampling):
         try:
             return await _written(run, writers, results)
-        except BudgetExhausted as stop:
-            if run.answer_begun or not _takes_any_text(run):
+        except (RoleFailed, BudgetExhausted) as stop:
+            if not (_takes_any_text(run) and run.withdraw()):
                 raise
             run.recorder.fallback(Role.SYNTHESIZER, str(stop), "the final task's result is the answer")
     run.say(ContentDelta(cut_at_stop(results[-1].result, run.request.sampling.get("stop"))))

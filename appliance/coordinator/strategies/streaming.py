@@ -4,70 +4,74 @@ from __future__ import annotations
 
 from contextlib import aclosing
 
-from appliance.coordinator.answer_shape import shape_of
+from appliance.coordinator.answer_shape import Shape, shape_of
 from appliance.coordinator.answer_text import AnswerSplitter, Pieces
 from appliance.coordinator.calls import CallPurpose
 from appliance.coordinator.final_answer import cut_at_stop
-from appliance.coordinator.run import AskFor, RoleFailed, Run
+from appliance.coordinator.run import MODEL_FAILURES, AskFor, ModelFailure, Run, role_failed
 from appliance.domain.request import CallChunk, ContentDelta, ReasoningDelta
-from appliance.errors import AnswerInvalid
+from appliance.errors import AnswerInvalid, EngineRejected
 
 
 async def stream_answer(
     run: Run, purpose: CallPurpose, models: tuple[str, ...], ask_for: AskFor, *, verbatim: bool = False
 ) -> str:
-    """Say the answer of the first of `models` that begins one; returns its finish reason.
+    """Say the answer of the first of `models` that gives one; returns its finish reason.
 
-    `verbatim` leaves working and answer as one, as a caller who named the model wants it. Otherwise the answer has to
-    be of the form that `response_format` promises. A streamed answer is out by the time that this can be seen, so
-    AnswerInvalid ends it; one that is not streamed is held back until then, and the next model gets its try. Raises as
-    `Run.stream`.
+    A model that breaks off, says nothing, or not what `response_format` promises, makes room for the next one as long
+    as the caller has read nothing of the answer. `verbatim` leaves working and answer as one and promises nothing, as a
+    caller who named the model wants it. Raises RoleFailed, BudgetExhausted, and the model's own error (AnswerInvalid
+    among them) where the answer had begun.
     """
     shape = None if verbatim else shape_of(run.request.sampling.get("response_format"))
-    while True:
-        telling = _Telling(run, verbatim=verbatim, held=shape is not None and not run.request.streamed)
-        async with aclosing(run.stream(purpose, models, ask_for)) as chunks:
-            async for model_id, chunk in chunks:
-                telling.take(model_id, chunk)
-        telling.end()
-        whole = telling.finish_reason == "stop"  # one that was cut short or that calls tools promises nothing
-        problem = shape.violation(telling.answer) if shape is not None and whole else ""
-        if not problem:
-            telling.release()
-            return telling.finish_reason
-        invalid = AnswerInvalid(f"the answer of {telling.model_id} is not what response_format asks for: {problem}")
-        if run.answer_begun:
-            raise invalid
-        models = models[models.index(telling.model_id) + 1 :]
-        if not models:
-            raise RoleFailed(purpose.role, str(invalid), invalid)
-        run.recorder.fallback(purpose.role, str(invalid), "the next model answers")
+    failures: list[ModelFailure] = []
+    for model_id in models:
+        try:
+            return await _said(run, purpose, model_id, ask_for, shape, verbatim=verbatim)
+        except MODEL_FAILURES as failure:
+            if not run.withdraw():
+                raise
+            failures.append((model_id, failure))
+    raise role_failed(purpose.role, failures)
+
+
+async def _said(
+    run: Run, purpose: CallPurpose, model_id: str, ask_for: AskFor, shape: Shape | None, *, verbatim: bool
+) -> str:
+    """One model's answer; its finish reason."""
+    prompts = run.prompt_sets[model_id]
+    telling = _Telling(run, AnswerSplitter(None if verbatim else prompts.answer_separator))
+    async with aclosing(run.caller.stream(purpose, model_id, ask_for(prompts))) as chunks:
+        async for chunk in chunks:
+            telling.take(chunk)
+    if telling.silent:
+        raise EngineRejected(f"{model_id} generated nothing", status=502)
+    telling.end()
+    whole = telling.finish_reason == "stop"  # one that was cut short or that calls tools promises nothing
+    if shape is not None and whole and (problem := shape.violation(telling.answer)):
+        raise AnswerInvalid(f"the answer of {model_id} is not what response_format asks for: {problem}")
+    return telling.finish_reason
 
 
 class _Telling:
-    """One model's answer on its way to the caller, or, while it is `held`, gathered."""
+    """One model's answer on its way to the caller. `silent`: not a token came so far."""
 
-    def __init__(self, run: Run, *, verbatim: bool, held: bool) -> None:
+    def __init__(self, run: Run, splitter: AnswerSplitter) -> None:
         self._run = run
-        self._verbatim = verbatim
-        self._held: list[ContentDelta] | None = [] if held else None
-        self._splitter = AnswerSplitter(None)
+        self._splitter = splitter
         self._said: list[str] = []
-        self.model_id = ""
         self.finish_reason = "stop"
+        self.silent = True
 
     @property
     def answer(self) -> str:
         """The text so far, without the working."""
         return "".join(self._said)
 
-    def take(self, model_id: str, chunk: CallChunk) -> None:
+    def take(self, chunk: CallChunk) -> None:
         """One chunk: word for word where nothing has to be split; a raw delta already holds its reasoning."""
-        if model_id != self.model_id:
-            self.model_id = model_id
-            separator = None if self._verbatim else self._run.prompt_sets[model_id].answer_separator
-            self._splitter = AnswerSplitter(separator)
         self.finish_reason = chunk.finish_reason or self.finish_reason
+        self.silent = self.silent and not (chunk.text or chunk.reasoning or chunk.raw_delta)
         whole = self._splitter.separator is None or bool(chunk.raw_delta and chunk.raw_delta.get("tool_calls"))
         if chunk.reasoning and not (whole and chunk.raw_delta is not None):
             self._run.say(ReasoningDelta(chunk.reasoning))
@@ -80,11 +84,6 @@ class _Telling:
         """The text is over."""
         self._split(self._splitter.end())
 
-    def release(self) -> None:
-        """Say what was held back."""
-        for delta in self._held or ():
-            self._run.say(delta)
-
     def _split(self, pieces: Pieces) -> None:
         if pieces.working:
             self._run.say(ReasoningDelta(pieces.working))
@@ -94,7 +93,4 @@ class _Telling:
 
     def _say(self, delta: ContentDelta) -> None:
         self._said.append(delta.text)
-        if self._held is None:
-            self._run.say(delta)
-        else:
-            self._held.append(delta)
+        self._run.say(delta)
