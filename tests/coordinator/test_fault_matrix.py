@@ -138,13 +138,17 @@ async def _asked(built: Bench, case: Case, number: int) -> None:
 
 
 async def _event(built: Bench, case: Case) -> None:
-    await asyncio.sleep(0.01)
+    """Let it happen while somebody is being answered."""
     match case.event:
         case Event.ENGINE_KILLED:
-            await built.servers[case.victim].stop()
+            victim = built.servers[case.victim]
+            await until(lambda: victim.running)
+            await victim.stop()
         case Event.CLOCK_FORWARD:
+            await until(lambda: built.servers["planner"].running)
             built.clock.ahead_s += 3_600
         case Event.CLOCK_BACK:
+            await until(lambda: built.servers["planner"].running)
             built.clock.ahead_s -= 3_600
 
 
