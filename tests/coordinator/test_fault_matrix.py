@@ -77,7 +77,12 @@ async def bench(case: Case, options: CoordinatorOptions) -> AsyncIterator[Bench]
     async with AsyncExitStack() as stack:
         servers = {
             model_id: await stack.enter_async_context(
-                FakeVllm(model=model_id, script=case.scripts.get(model_id, script), latency_s=0.002, seed=7)
+                FakeVllm(
+                    model=model_id,
+                    script=case.scripts.get(model_id, script),
+                    latency_s=0.05 if model_id == case.victim else 0.002,
+                    seed=7,
+                )
             )
             for model_id, script in SOUND.items()
         }
