@@ -102,7 +102,7 @@ def test_the_system_text_and_the_turns_reach_the_synthesizer_as_such() -> None:
 def test_a_whole_answer_of_another_form_is_never_shown(answers: dict[str, Any], said: str, strategy: str) -> None:
     async def main() -> None:
         built = team(answers)
-        events = await events_of(built, asks(sampling={"response_format": FORM}))
+        events = await events_of(built, asks(sampling={"response_format": FORM}, streamed=False))
         assert content(events) == said
         assert finished(events).strategy == strategy
         assert "not what response_format asks for" in built.trace.fallbacks[0].reason
@@ -114,7 +114,7 @@ def test_without_any_answer_of_the_form_the_caller_is_told() -> None:
     async def main() -> None:
         built = team(dict.fromkeys((*WRITERS, "generalist"), "79"))
         with pytest.raises(AnswerInvalid, match="answer of generalist is not what response_format asks for: `type`"):
-            await events_of(built, asks(sampling={"response_format": FORM}))
+            await events_of(built, asks(sampling={"response_format": FORM}, streamed=False))
 
     run(main())
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from contextlib import aclosing
 
-from appliance.coordinator.answer_shape import Shape, shape_of
+from appliance.coordinator.answer_shape import AnswerShape, shape_of
 from appliance.coordinator.answer_text import AnswerSplitter, Pieces
 from appliance.coordinator.calls import CallPurpose
 from appliance.coordinator.final_answer import cut_at_stop
@@ -32,11 +32,13 @@ async def stream_answer(
             if not run.withdraw():
                 raise
             failures.append((model_id, failure))
+            if model_id != models[-1]:
+                run.recorder.fallback(purpose.role, str(failure), "the next model answers")
     raise role_failed(purpose.role, failures)
 
 
 async def _said(
-    run: Run, purpose: CallPurpose, model_id: str, ask_for: AskFor, shape: Shape | None, *, verbatim: bool
+    run: Run, purpose: CallPurpose, model_id: str, ask_for: AskFor, shape: AnswerShape | None, *, verbatim: bool
 ) -> str:
     """One model's answer; its finish reason."""
     prompts = run.prompt_sets[model_id]
