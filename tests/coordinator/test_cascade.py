@@ -174,10 +174,22 @@ def test_where_the_last_stage_fails_the_likeliest_answer_is_better_than_nothing(
     run(main())
 
 
-def test_an_engine_that_dies_in_the_middle_of_the_last_stage_is_an_error() -> None:
+DIES = Reply(pieces=("b;", "7", ";", "9"), error=EngineUnavailable("gone"), pieces_before_error=2)
+
+
+def test_where_the_last_stage_breaks_off_unread_an_earlier_answer_is_better_than_none() -> None:
     async def main() -> None:
-        dies = Reply(pieces=("b;", "7", ";", "9"), error=EngineUnavailable("gone"), pieces_before_error=2)
-        built = judged(answering("a;1", dies, right={"1": 0.3}))
+        built = judged(answering("a;1", DIES, right={"1": 0.3}))
+        assert content(await events_of(built, ASKED)) == "1"
+        assert built.trace.fallbacks[-1].action == "the answer of generalist-2 is taken, the likeliest (0.30)"
+
+    run(main())
+
+
+def test_what_the_caller_has_read_of_the_last_stage_ends_in_its_error() -> None:
+    async def main() -> None:
+        sets = {"verifier": "instruct", "generalist": "instruct", "generalist-2": "instruct"}
+        built = house(answering("a;1", DIES, right={"a;1": 0.3}), options=TWO_SIZES, prompt_sets=sets)
         with pytest.raises(EngineUnavailable, match="gone"):
             await events_of(built, ASKED)
         assert built.trace.outcome is Outcome.ERROR

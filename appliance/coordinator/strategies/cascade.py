@@ -54,7 +54,7 @@ class Cascade:
         try:
             return await self._last(run)
         except (RoleFailed, BudgetExhausted) as failure:
-            if run.answer_begun or not rejected:
+            if not rejected or not run.withdraw():
                 raise
             return _likeliest(run, rejected, failure).say(run)
 
