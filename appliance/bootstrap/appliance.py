@@ -14,10 +14,11 @@ import structlog
 
 from appliance.bootstrap import data_dir as data_dirs
 from appliance.bootstrap.data_dir import Running
+from appliance.bootstrap.replanning import Replanning
 from appliance.bootstrap.running_plan import remove_plan, write_plan
 from appliance.bootstrap.server import HttpServer
 from appliance.coordinator.coordinator import Coordinator
-from appliance.domain.fleet import Fleet
+from appliance.domain.fleet import Fleet, PlanNote
 from appliance.domain.placement import PlacementPlan
 from appliance.engines.client import EngineClient
 from appliance.engines.load import LoadReader
@@ -34,7 +35,8 @@ _log = structlog.get_logger(__name__)
 class Parts:
     """What an appliance is made of.
 
-    `plan` is what it runs by, None where it follows its pool; `notes` are for the log. `verify` checks the weights on
+    `plan` is what it starts by, None where it follows its pool; `replanning` makes it anew later, where it may.
+    `notes` are for the log. `verify` checks the weights on
     disk; `release` gives lock and port back.
     """
 
@@ -50,6 +52,7 @@ class Parts:
     client: EngineClient
     traces: TraceStore
     plan: PlacementPlan | None
+    replanning: Replanning | None
     notes: tuple[str, ...]
     verify: Callable[[], None]
     release: Callable[[], None]
@@ -63,6 +66,7 @@ class Appliance:
         self._answering: asyncio.Task[None] | None = None
         self._watching: asyncio.Task[None] | None = None
         self._sampling: asyncio.Task[None] | None = None
+        self._replanning: asyncio.Task[None] | None = None
 
     @property
     def url(self) -> str:
@@ -97,6 +101,9 @@ class Appliance:
             remove_plan(parts.data_dir)  # a killed run by a plan may have left one
         else:
             write_plan(parts.data_dir, parts.plan)
+            parts.fleet.plan = PlanNote(time.time(), ("the appliance started",))
+        if parts.replanning is not None:
+            self._replanning = asyncio.create_task(parts.replanning.run(), name="replanning")
         data_dirs.write_running(parts.data_dir, Running(self.url, os.getpid(), parts.api_key_file))
 
     async def serve(self) -> None:
@@ -120,6 +127,7 @@ class Appliance:
             steps.push_async_callback(parts.supervisor.stop)
             steps.push_async_callback(_end, self._sampling)
             steps.push_async_callback(_end, self._watching)
+            steps.push_async_callback(_end, self._replanning)
             steps.push_async_callback(parts.coordinator.close)
             steps.push_async_callback(self._stop_answering)
             steps.callback(remove_plan, parts.data_dir)

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from appliance.bootstrap.calibrations import calibrations_file, read_calibrations
 from appliance.bootstrap.planning import dtype_bytes, problem_of, with_geometry
 from appliance.bootstrap.pool import pool_entries, pool_models
 from appliance.config import Settings
+from appliance.domain.demand import Demand
 from appliance.domain.engine import Device, EngineSpec
 from appliance.domain.gpu import Gpu
 from appliance.domain.model import Model
@@ -32,9 +33,9 @@ CPU_CARD = Card("CPU", 0)
 class Lineup:
     """The decision, before its engines have ports.
 
-    `settings` are the configuration as it is carried out: without models that the plan left out, with the models of
-    each role in the plan's order. `plan` is None where the pool is followed. `cards` are the GPUs by id, `notes` what
-    the operator should know.
+    `settings` are the configuration with the models of each role in the plan's order, those without an engine last.
+    `models` and `entries` are the pool's. `plan` is None where the pool is followed, else made for `demand`. `cards`
+    are the GPUs by id, `notes` what the operator should know.
     """
 
     settings: Settings
@@ -44,12 +45,27 @@ class Lineup:
     gpus: tuple[Gpu, ...]
     cards: Mapping[str, Card]
     plan: PlacementPlan | None = None
+    demand: Demand = field(default_factory=Demand)
     notes: tuple[str, ...] = ()
 
     @property
-    def engine_count(self) -> int:
+    def engine_ids(self) -> tuple[str, ...]:
         """Engines that will run, each on a port."""
-        return sum(entry.replicas for entry in self.entries) if self.plan is None else len(self.plan.engines)
+        if self.plan is not None:
+            return tuple(engine.engine_id for engine in self.plan.engines)
+        return tuple(f"{entry.model.model_id}-{n}" for entry in self.entries for n in range(entry.replicas))
+
+    @property
+    def served(self) -> Mapping[str, Model]:
+        """The models that have an engine."""
+        if self.plan is None:
+            return self.models
+        placed = {engine.model_id for engine in self.plan.engines}
+        return {model_id: model for model_id, model in self.models.items() if model_id in placed}
+
+    def by(self, plan: PlacementPlan) -> Lineup:
+        """The same pool by another plan."""
+        return replace(self, plan=plan, cards={**self.cards, **_cards(plan)})
 
     def entry(self, model_id: str) -> PoolEntry:
         """The pool's entry of a model."""
@@ -120,39 +136,40 @@ def _planned(settings: Settings, models: Mapping[str, Model], gpus: tuple[Gpu, .
             f"{settings.source}: the pool can't be placed on this machine's GPUs: {'; '.join((*plan.reasons, *out))}; "
             "`appliance plan` shows more, and placement.follow: pool starts the pool as it stands"
         )
-    carried_out = _carried_out(settings, plan)
-    served = {m.model: with_geometry(models[m.model], settings.models.store / m.model) for m in carried_out.pool}
+    ordered = _in_plan_order(settings, plan)
+    shaped = {model_id: with_geometry(model, settings.models.store / model_id) for model_id, model in models.items()}
     return Lineup(
-        carried_out,
-        served,
-        pool_entries(carried_out, served),
+        ordered,
+        shaped,
+        pool_entries(ordered, shaped),
         Device.CUDA,
         gpus,
-        {gpu.gpu_id: Card(gpu.name, gpu.total_bytes) for gpu in plan.gpus},
+        _cards(plan),
         plan,
+        problem.demand,
         (*(f"ended a leftover engine: {engine_id}" for engine_id in ended), *out, *plan.reasons),
     )
 
 
-def _carried_out(settings: Settings, plan: PlacementPlan) -> Settings:
-    """The settings without models that have no engine, roles in the plan's order."""
+def _cards(plan: PlacementPlan) -> dict[str, Card]:
+    return {gpu.gpu_id: Card(gpu.name, gpu.total_bytes) for gpu in plan.gpus}
+
+
+def _in_plan_order(settings: Settings, plan: PlacementPlan) -> Settings:
+    """The settings with each role's models in the plan's order; those without an engine come last."""
     served = {engine.model_id for engine in plan.engines}
-    ordered = {role: _served(models, served) for role, models in plan.roles}
-    executors = {
-        skill: ordered.get(f"executors.{skill}", _served(models, served))
-        for skill, models in settings.roles.executors.items()
-    }
+    wishes = dict(plan.roles)
+
+    def ordered(role: str, models: Iterable[str]) -> tuple[str, ...]:
+        first = [model for model in wishes.get(role, models) if model in served]
+        return tuple(dict.fromkeys((*first, *models)))
+
+    roles = settings.roles
+    executors = {skill: ordered(f"executors.{skill}", models) for skill, models in roles.executors.items()}
     played = {
-        role: ordered.get(role, _served(getattr(settings.roles, role), served))
-        for role in ("planner", "verifier", "synthesizer", "generalist")
+        role: ordered(role, getattr(roles, role)) for role in ("planner", "verifier", "synthesizer", "generalist")
     }
-    roles = settings.roles.model_copy(update={**played, "executors": executors})
-    pool = tuple(member for member in settings.pool if member.model in served)
-    return settings.model_copy(update={"pool": pool, "roles": roles})
-
-
-def _served(models: Iterable[str], served: set[str]) -> tuple[str, ...]:
-    return tuple(model for model in models if model in served)
+    return settings.model_copy(update={"roles": roles.model_copy(update={**played, "executors": executors})})
 
 
 def _with_measured(entry: PoolEntry, version: str | None, kept: Mapping[CalibrationKey, Calibration]) -> PoolEntry:

@@ -37,9 +37,15 @@ class Measurements:
     def __init__(self, lineup: Lineup, specs: Iterable[EngineSpec]) -> None:
         self._lineup = lineup
         self._file: Path = calibrations_file(lineup.settings.data_dir)
-        self._planned = {spec.engine_id: _planned(lineup, spec) for spec in specs}
+        self._planned: dict[str, _Planned] = {}
+        self.expect(lineup, specs)
         self._kept = dict(read_calibrations(self._file))
         self._warned: set[str] = set()
+
+    def expect(self, lineup: Lineup, specs: Iterable[EngineSpec]) -> None:
+        """From now on engines are compared with this plan; those that are still leaving with the one before."""
+        self._lineup = lineup
+        self._planned = {**self._planned, **{spec.engine_id: _planned(lineup, spec) for spec in specs}}
 
     def __call__(self, engine_id: str, start: StartFigures, measured_bytes: int | None) -> str:
         """Keep what is new; a remark where the engine takes more than planned."""

@@ -23,20 +23,29 @@ from appliance.placement.engine_shape import DEFAULT_VLLM_VERSION
 from appliance.placement.problem import ALL_SIZES, Constraints, Problem, Wanted
 
 
-def problem_of(settings: Settings, inventory: Path | None, before: PlacementPlan | None = None) -> Problem:
+def problem_of(
+    settings: Settings,
+    inventory: Path | None,
+    before: PlacementPlan | None = None,
+    *,
+    site: Site | None = None,
+    demand: Demand | None = None,
+) -> Problem:
     """The whole problem; engines of `before` are moved as little as possible. Raises ConfigError: file, key, way out.
+
+    `site` stands in for the inventory, `demand` for the configured one, where they are known better.
 
     What earlier starts of these engines measured is believed where it holds for the version of vLLM that would run.
     """
     catalog = load_catalog(settings.models.catalog)
-    site = site_of(inventory, running_plan(settings.data_dir))
+    site = site or site_of(inventory, running_plan(settings.data_dir))
     asked = settings.placement
     roles = {role: models for role, models in settings.role_models().items() if models}
     return Problem(
         nodes=site.nodes,
         models=tuple(_wanted(settings, member, catalog, site) for member in settings.pool),
         roles=roles,
-        demand=_demand(settings, roles),
+        demand=demand or _demand(settings, roles),
         constraints=Constraints(
             frozenset(asked.licences), asked.forbidden_pairs, asked.reserve_bytes, asked.turns, asked.different_families
         ),

@@ -21,11 +21,16 @@ GpuKey = tuple[str, str]
 
 @dataclass(frozen=True, slots=True)
 class Site:
-    """Nodes and how to speak of them. `indices` are further names of GPUs: NVML's index, where ids are UUIDs."""
+    """Nodes and how to speak of them.
+
+    `indices` are further names of GPUs: NVML's index, where ids are UUIDs. `gone` are GPUs that pins may still mean,
+    although no engine can be put on them now.
+    """
 
     nodes: tuple[Node, ...]
     name: str
     indices: Mapping[str, str] = field(default_factory=dict)
+    gone: tuple[GpuKey, ...] = ()
 
     def gpus_named(self, pin: str) -> frozenset[GpuKey]:
         """The GPUs that a pin means: `node/id`, or `id` where there is one node; of a GPU cut by MIG all instances."""
@@ -33,7 +38,9 @@ class Site:
         if not node and len(self.nodes) > 1:
             return frozenset()
         return frozenset(
-            key for key in self.gpus if key[0] == (node or key[0]) and gpu in {key[1], self.indices.get(key[1])}
+            key
+            for key in (*self.gpus, *self.gone)
+            if key[0] == (node or key[0]) and gpu in {key[1], self.indices.get(key[1])}
         )
 
     @property

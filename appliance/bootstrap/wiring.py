@@ -13,11 +13,15 @@ from pathlib import Path
 
 from appliance.bootstrap.appliance import Appliance, Parts
 from appliance.bootstrap.data_dir import locked
+from appliance.bootstrap.demand_tally import DemandTally
+from appliance.bootstrap.engine_ports import EnginePorts
 from appliance.bootstrap.lineup import Lineup, decide
 from appliance.bootstrap.measurements import Measurements
 from appliance.bootstrap.options import coordinator_options, tool_callers
 from appliance.bootstrap.policy import data_policy
 from appliance.bootstrap.pool import verify
+from appliance.bootstrap.replanning import Replanning
+from appliance.bootstrap.running_engines import RunningEngines, subjects_of
 from appliance.bootstrap.server import HttpServer, listen
 from appliance.bootstrap.strategies import load_strategies
 from appliance.bootstrap.traces import CountedTraces
@@ -34,8 +38,7 @@ from appliance.domain.tenant import Tenant
 from appliance.engines.client import EngineClient, HttpEngineClient
 from appliance.engines.launcher import Launcher, ProcessLauncher, vllm_commands
 from appliance.engines.load import LoadReader
-from appliance.engines.ports import claim_ports
-from appliance.engines.sampler import Sampler, Subject
+from appliance.engines.sampler import Sampler
 from appliance.gateway.app import GatewayParts
 from appliance.gateway.app import build as build_gateway
 from appliance.gateway.auth import Authenticator, KeyRing, OpenDoor, read_or_make_keys
@@ -64,15 +67,18 @@ def build(settings: Settings, *, make_launcher: LauncherMaker | None = None) -> 
         listener = held.enter_context(listen(settings.server.host, settings.server.port))
         lineup = decide(settings)
         settings, models = lineup.settings, lineup.models
-        ports = held.enter_context(closing(claim_ports(settings.engines.first_port, lineup.engine_count))).ports
-        specs = lineup.specs(ports)
+        ports = held.enter_context(closing(EnginePorts(settings.engines.first_port)))
+        specs = lineup.specs(ports.of(lineup.engine_ids))
         authenticator = _authenticator(settings)
         fleet, client, loads = Fleet(), HttpEngineClient(), LoadReader()
         metrics = Metrics(models=list(models), fleet=fleet)
         policy = data_policy(settings, models)
-        traces = TraceStore(settings.below_data_dir(settings.ledger.file))
+        traces, tally = (
+            TraceStore(settings.below_data_dir(settings.ledger.file)),
+            DemandTally(settings.coordinator.virtual_model),
+        )
         coordinator = _coordinator(
-            settings, models, Dispatcher(fleet, client, policy=policy), policy, CountedTraces(traces, metrics)
+            settings, models, Dispatcher(fleet, client, policy=policy), policy, CountedTraces(traces, metrics, tally)
         )
         app = build_gateway(
             GatewayParts(
@@ -89,6 +95,10 @@ def build(settings: Settings, *, make_launcher: LauncherMaker | None = None) -> 
             version=version("appliance"),
         )
         launcher = (make_launcher or partial(_launcher, settings))(client)
+        supervisor = _supervisor(settings, specs, launcher, client, fleet)
+        measurements = Measurements(lineup, specs)
+        subjects = subjects_of(lineup, specs, _engine_logs(settings))
+        sampler = Sampler(fleet, subjects, loads.read, measurements, settings.engines.sample_every_s)
         parts = Parts(
             data_dir=settings.data_dir,
             api_key_file=_key_file(settings) if settings.server.require_api_key else None,
@@ -96,14 +106,15 @@ def build(settings: Settings, *, make_launcher: LauncherMaker | None = None) -> 
             fleet=fleet,
             server=HttpServer(app, listener),
             coordinator=coordinator,
-            supervisor=_supervisor(settings, specs, launcher, client, fleet),
-            sampler=_sampler(lineup, specs, fleet, loads),
+            supervisor=supervisor,
+            sampler=sampler,
             loads=loads,
             plan=lineup.plan,
+            replanning=_replanning(lineup, ports, supervisor, sampler, measurements, tally),
             notes=lineup.notes,
             client=client,
             traces=traces,
-            verify=partial(verify, settings, models),
+            verify=partial(verify, settings, lineup.served),
             release=held.pop_all().close,
         )
     return Appliance(parts)
@@ -153,13 +164,28 @@ def _supervisor(
     )
 
 
-def _sampler(lineup: Lineup, specs: tuple[EngineSpec, ...], fleet: Fleet, loads: LoadReader) -> Sampler:
+def _replanning(
+    lineup: Lineup,
+    ports: EnginePorts,
+    supervisor: Supervisor,
+    sampler: Sampler,
+    measurements: Measurements,
+    tally: DemandTally,
+) -> Replanning | None:
+    """Nothing where the pool is followed, or the plan is to be kept."""
     settings = lineup.settings
-    logs = _engine_logs(settings)
-    subjects = {
-        spec.engine_id: Subject(spec, lineup.planned_bytes(spec), logs / f"{spec.engine_id}.log") for spec in specs
-    }
-    return Sampler(fleet, subjects, loads.read, Measurements(lineup, specs), settings.engines.sample_every_s)
+    if lineup.plan is None or not settings.placement.replan.enabled:
+        return None
+    engines = RunningEngines(
+        lineup,
+        ports=ports,
+        want=supervisor.want,
+        sampler=sampler,
+        measurements=measurements,
+        fleet=sampler.fleet,
+        log_dir=_engine_logs(settings),
+    )
+    return Replanning(engines, sampler.fleet, tally, settings.placement.replan)
 
 
 def _engine_logs(settings: Settings) -> Path:

@@ -8,7 +8,7 @@ from rich.table import Table
 from rich.text import Text
 
 from appliance.domain.engine import EngineState, EngineStatus
-from appliance.domain.fleet import NO_FIGURES, EngineFigures
+from appliance.domain.fleet import NO_FIGURES, EngineFigures, PlanNote
 
 GIB = 2**30
 UUID_CHARS = 12
@@ -45,6 +45,21 @@ def render(engines: Iterable[EngineStatus], figures_of: Callable[[str], EngineFi
             Text("; ".join(filter(None, (engine.detail, figures.remark))), "dim"),
         )
     return table
+
+
+def plan_lines(note: PlanNote, now_unix_s: float) -> Text:
+    """When and why the plan was made, and what speaks against it."""
+    lines = Text(f"plan made {_ago(now_unix_s - note.made_unix_s)} ago: {'; '.join(note.why)}", "dim")
+    for trouble in note.trouble:
+        lines.append(f"\n! {trouble}", "yellow")
+    return lines
+
+
+def _ago(seconds: float) -> str:
+    for unit, size in (("d", 86_400), ("h", 3_600), ("min", 60)):
+        if seconds >= 2 * size:
+            return f"{int(seconds // size)} {unit}"
+    return f"{max(0, int(seconds))} s"
 
 
 def _place(figures: EngineFigures) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping
 from typing import Any
 
@@ -13,13 +14,14 @@ from appliance.cli.connection import locate
 from appliance.cli.door import RUNTIME_FAILURE
 from appliance.cli.options import ConfigOption, KeyFileOption, UrlOption
 from appliance.domain.engine import EngineState, EngineStatus
-from appliance.domain.fleet import EngineFigures
+from appliance.domain.fleet import EngineFigures, PlanNote
 
 
 def status(config: ConfigOption = None, url: UrlOption = None, key_file: KeyFileOption = None) -> None:
     """Show the engines of the running appliance. Exit code 1 when one is neither ready nor waiting for its turn."""
     connection = locate(config, url, key_file)
-    shown = connection.get("/fleet")["engines"]
+    answer = connection.get("/fleet")
+    shown = answer["engines"]
     engines = [_engine(one) for one in shown]
     figures = {one["engine_id"]: _figures(one) for one in shown}
     ready = sum(engine.state is EngineState.READY for engine in engines)
@@ -28,6 +30,8 @@ def status(config: ConfigOption = None, url: UrlOption = None, key_file: KeyFile
     turns = f", {waiting} wait for their turn" if waiting else ""
     console.print(f"{connection.url}  {ready} of {len(engines)} engines ready{turns}")
     console.print(fleet_view.render(engines, figures.__getitem__))
+    if answer["plan"] is not None:
+        console.print(fleet_view.plan_lines(_plan_note(answer["plan"]), time.time()), soft_wrap=True)
     if ready + waiting < len(engines):
         raise typer.Exit(RUNTIME_FAILURE)
 
@@ -45,6 +49,10 @@ def _engine(shown: Mapping[str, Any]) -> EngineStatus:
         detail=shown["detail"],
         turn_group=shown["turn_group"],
     )
+
+
+def _plan_note(shown: Mapping[str, Any]) -> PlanNote:
+    return PlanNote(shown["made_unix_s"], tuple(shown["why"]), tuple(shown["trouble"]))
 
 
 def _figures(shown: Mapping[str, Any]) -> EngineFigures:

@@ -60,16 +60,26 @@ class EngineFigures:
 NO_FIGURES = EngineFigures()
 
 
+@dataclass(frozen=True, slots=True)
+class PlanNote:
+    """When (wall time) and why the plan that runs was made. `trouble`: what speaks against it now, and why it stays."""
+
+    made_unix_s: float
+    why: tuple[str, ...]
+    trouble: tuple[str, ...] = ()
+
+
 @dataclass(slots=True)
 class Fleet:
-    """Two cells and a queue, each with one writer.
+    """Three cells and a queue, each with one writer.
 
-    The newest snapshot (written by the supervisor), figures by engine id (written by the sampler; nothing is decided
-    by them), and the demand (read by the supervisor).
+    The newest snapshot (written by the supervisor), figures by engine id (written by the sampler), what is to be known
+    of the plan (None where the pool is followed; written by whoever plans), and the demand (read by the supervisor).
     """
 
     snapshot: FleetSnapshot = field(default_factory=FleetSnapshot)
     figures: Mapping[str, EngineFigures] = field(default_factory=dict)
+    plan: PlanNote | None = None
     demand: deque[DemandEvent] = field(default_factory=lambda: deque(maxlen=10_000))
 
     def publish(self, engines: tuple[EngineStatus, ...]) -> FleetSnapshot:

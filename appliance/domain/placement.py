@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import PurePath
 
@@ -137,6 +138,15 @@ class PlacementPlan:
 
     def taken_bytes(self, node: str, gpu_id: str) -> int:
         """What the engines take of one GPU at most: of those that take turns the largest, and what the others leave."""
-        here = self.on_gpu(node, gpu_id)
-        steady = sum(engine.asleep_bytes if engine.turn_group else engine.booked_bytes for engine in here)
-        return steady + max((e.booked_bytes - e.asleep_bytes for e in here if e.turn_group), default=0)
+        return taken_bytes(self.on_gpu(node, gpu_id))
+
+
+def taken_bytes(engines: Collection[PlannedEngine]) -> int:
+    """What engines on one GPU take of it at most; of each group that takes turns one is awake."""
+    steady = sum(engine.asleep_bytes if engine.turn_group else engine.booked_bytes for engine in engines)
+    awake: dict[str, int] = {}
+    for engine in engines:
+        if engine.turn_group:
+            more = engine.booked_bytes - engine.asleep_bytes
+            awake[engine.turn_group] = max(awake.get(engine.turn_group, 0), more)
+    return steady + sum(awake.values())

@@ -55,6 +55,36 @@ class PlacementModelSettings(_Section):
     """It may take turns with others by sleep and wake."""
 
 
+class ReplanSettings(_Section):
+    """When the plan is made anew while the appliance runs by one (on GPUs, with `follow: plan`).
+
+    It must be where a GPU is lost or sick, or where what engines and others take of one does not fit any more. It may
+    be where a GPU came, or where requests ask for something else than was planned for; then only a clearly faster plan
+    is carried out.
+    """
+
+    enabled: bool = True
+    """Off: the plan of the start is kept, whatever happens."""
+    every_s: float = Field(5, gt=0)
+    """The GPUs are looked at this often."""
+    slack_bytes: int = Field(256 * 2**20, ge=0)
+    """A GPU is too full when more than this is missing of its reserve, at two looks in a row."""
+    gain: float = Field(0.15, ge=0, le=10)
+    """A plan that need not be must promise so much more of the rate: 0.15 is 15%."""
+    settle_s: float = Field(600, ge=0)
+    """After any new plan, one that need not be is made this much later at the earliest."""
+    window_s: float = Field(300, gt=0)
+    """What requests ask for is summed up over windows of at least this length."""
+    window_requests: int = Field(50, ge=1)
+    """A window has at least so many requests."""
+    windows: int = Field(3, ge=1, le=100)
+    """In so many windows in a row the demand must differ from what was planned for."""
+    factor: float = Field(2.0, gt=1)
+    """It differs where a role bears more than `factor` times, or less than 1 / `factor` of, its part of the load."""
+    retry_s: float = Field(60, gt=0)
+    """Where nothing fits, it is tried again after this time, then after twice as long, up to 16 times as long."""
+
+
 class PlacementSettings(_Section):
     """What a placement plan goes by. A pool entry's `kv_cache_memory_bytes` is its least, not what is pinned."""
 
@@ -79,6 +109,8 @@ class PlacementSettings(_Section):
     """Kept free on each GPU."""
     turns: bool = True
     """Let models take turns by sleep and wake where not all fit."""
+    replan: ReplanSettings = Field(default_factory=lambda: ReplanSettings())
+    """When the plan is made anew while the appliance runs."""
 
     def problems(self, pool: Collection[str], roles: Mapping[str, tuple[str, ...]]) -> list[str]:
         """Names that the rest of the configuration does not know, each with its key and the way out."""

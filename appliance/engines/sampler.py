@@ -77,24 +77,25 @@ class Sampler:
 
     async def sample(self) -> None:
         """One look at every engine of the fleet."""
-        engines = [engine for engine in self.fleet.snapshot.engines if engine.engine_id in self.subjects]
+        subjects = self.subjects  # replaced by another task when the plan changes
+        engines = [engine for engine in self.fleet.snapshot.engines if engine.engine_id in subjects]
         loads = await asyncio.gather(*(self._load(engine) for engine in engines))
         now_s = asyncio.get_running_loop().time()
         # One thread for all: the judge keeps state, and nothing is in a hurry.
-        measured = await asyncio.to_thread(lambda: [self._measure(engine) for engine in engines])
+        measured = await asyncio.to_thread(lambda: [self._measure(engine, subjects) for engine in engines])
         self.fleet.figures = {
-            engine.engine_id: self._figures(engine, load, *found, now_s)
+            engine.engine_id: self._figures(subjects[engine.engine_id], engine, load, *found, now_s)
             for engine, load, found in zip(engines, loads, measured, strict=True)
         }
 
     async def _load(self, engine: EngineStatus) -> EngineLoad:
         return await self.read_load(engine) if _is_ready(engine) else EngineLoad()
 
-    def _measure(self, engine: EngineStatus) -> tuple[int | None, str]:
+    def _measure(self, engine: EngineStatus, subjects: Mapping[str, Subject]) -> tuple[int | None, str]:
         """Bytes now, and the judge's remark on a ready engine."""
         if engine.pid is None:
             return None, ""
-        subject, seen = self.subjects[engine.engine_id], self._seen_of(engine.engine_id, engine.pid)
+        subject, seen = subjects[engine.engine_id], self._seen_of(engine.engine_id, engine.pid)
         measured = self.read_bytes(subject.spec, engine.pid)
         if not _is_ready(engine):
             return measured, ""
@@ -103,9 +104,14 @@ class Sampler:
         return measured, self.judge(engine.engine_id, seen.start, measured)
 
     def _figures(
-        self, engine: EngineStatus, load: EngineLoad, measured_bytes: int | None, remark: str, now_s: float
+        self,
+        subject: Subject,
+        engine: EngineStatus,
+        load: EngineLoad,
+        measured_bytes: int | None,
+        remark: str,
+        now_s: float,
     ) -> EngineFigures:
-        subject = self.subjects[engine.engine_id]
         planned = EngineFigures(subject.spec.gpu_ids, subject.planned_bytes)
         if engine.pid is None:
             return planned

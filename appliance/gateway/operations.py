@@ -40,11 +40,12 @@ def router(fleet: Fleet, role_models: RoleModels, metrics: Metrics) -> APIRouter
     async def engines() -> dict[str, Any]:
         """Engines as the supervisor last saw them, without their keys, with their last sampled figures.
 
-        Bytes are per GPU, on the CPU of the machine; null stands for what is not known.
+        Bytes are per GPU, on the CPU of the machine; null stands for what is not known. `plan` says when and why the
+        plan that runs was made; null where the pool is followed.
         """
         snapshot = fleet.snapshot
         shown = [_shown(engine, fleet.figures_of(engine.engine_id)) for engine in snapshot.engines]
-        return {"version": snapshot.version, "engines": shown}
+        return {"version": snapshot.version, "engines": shown, "plan": fleet.plan}
 
     return routes
 

@@ -4,41 +4,28 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from appliance.domain.placement import Pack, PlacementPlan, PlannedEngine, PlannedGpu, TurnGroup
-from appliance.placement.candidates import Candidate, kv_of
+from appliance.placement.candidates import kv_of
+from appliance.placement.drafts import Draft, keep_sizes
 from appliance.placement.integers import MEBIBYTE
 from appliance.placement.memory import pinned_utilization
-from appliance.placement.packing import Packed, Put
+from appliance.placement.packing import Packed
 from appliance.placement.prepared import Prepared
 
 USEFUL_LENGTHS = 4.0
 """KV beyond what `max_num_seqs` calls take, and beyond so many requests of the full length, is left free."""
 
 
-@dataclass(slots=True)
-class _Draft:
-    """An engine on its way into the plan; `kv_bytes` grows into what is free."""
-
-    put: Put
-    found: Candidate
-    kv_bytes: int
-    turn_group: str = ""
-
-    @property
-    def booked_bytes(self) -> int:
-        """All of it, per device."""
-        return self.found.memory.total_bytes(self.kv_bytes)
-
-
 def build_plan(prepared: Prepared, packed: Packed, left_out: tuple[str, ...] = ()) -> PlacementPlan:
     """The plan of a packing. `left_out` are models that were given up."""
     drafts = [
-        _Draft(put, found, kv_of(found, put.shape))
+        Draft(put, found, kv_of(found, put.shape))
         for put in packed.puts
         for found in [prepared.candidates[put.shape.model, put.shape.kind]]
     ]
+    keep_sizes(prepared, drafts)
     _fill(prepared, drafts)
     groups = _turn_groups(prepared, drafts)
     engines = _engines(prepared, drafts)
@@ -46,17 +33,10 @@ def build_plan(prepared: Prepared, packed: Packed, left_out: tuple[str, ...] = (
         TurnGroup(name, node, gpus, tuple(e.engine_id for e in engines if e.turn_group == name))
         for name, node, gpus in groups
     )
-    constraints = prepared.problem.constraints
-    gpus = tuple(
-        PlannedGpu(
-            *d.key, d.accelerator.name, d.accelerator.total_bytes, d.accelerator.used_bytes, constraints.reserve_bytes
-        )
-        for d in prepared.floor.devices
-    )
     plan = PlacementPlan(
         engines=engines,
-        gpus=gpus,
-        packs=_packs(engines),
+        gpus=planned_gpus(prepared),
+        packs=packs_of(engines),
         turns=turns,
         roles=prepared.assignment.roles,
         requests_per_s=packed.rate,
@@ -66,17 +46,26 @@ def build_plan(prepared: Prepared, packed: Packed, left_out: tuple[str, ...] = (
         status=packed.status,
         reasons=(),
     )
-    return replace(plan, reasons=tuple(_reasons(prepared, plan, packed, left_out)))
+    return replace(plan, reasons=reasons_of(prepared, plan, packed.gap, left_out))
 
 
-def _fill(prepared: Prepared, drafts: Sequence[_Draft]) -> None:
-    """What is free on a device in equal parts to its engines that are always awake; no more than is of use."""
+def planned_gpus(prepared: Prepared) -> tuple[PlannedGpu, ...]:
+    """All devices of the problem, as a plan shows them."""
+    reserve_bytes = prepared.problem.constraints.reserve_bytes
+    return tuple(
+        PlannedGpu(*d.key, d.accelerator.name, d.accelerator.total_bytes, d.accelerator.used_bytes, reserve_bytes)
+        for d in prepared.floor.devices
+    )
+
+
+def _fill(prepared: Prepared, drafts: Sequence[Draft]) -> None:
+    """What is free on a device in equal parts to its new engines that are always awake; no more than is of use."""
     free = list(prepared.packing.capacities)
     turning = {device for draft in drafts if draft.put.turn for device in draft.put.slot.devices}
     for draft in drafts:
         for device in draft.put.slot.devices:
             free[device] -= draft.booked_bytes
-    waiting = [draft for draft in drafts if turning.isdisjoint(draft.put.slot.devices)]
+    waiting = [draft for draft in drafts if draft.kept is None and turning.isdisjoint(draft.put.slot.devices)]
     while waiting:
         sharing = Counter(device for draft in waiting for device in draft.put.slot.devices)
         parts = {id(d): min(free[device] // sharing[device] for device in d.put.slot.devices) for d in waiting}
@@ -88,14 +77,14 @@ def _fill(prepared: Prepared, drafts: Sequence[_Draft]) -> None:
             free[device] -= more
 
 
-def _useful(draft: _Draft) -> int:
+def _useful(draft: Draft) -> int:
     calls = draft.found.kv_bytes(draft.found.wanted.max_num_seqs)
     return max(draft.kv_bytes, calls, int(USEFUL_LENGTHS * draft.found.memory.smallest_kv_bytes))
 
 
-def _turn_groups(prepared: Prepared, drafts: Sequence[_Draft]) -> list[tuple[str, str, tuple[str, ...]]]:
+def _turn_groups(prepared: Prepared, drafts: Sequence[Draft]) -> list[tuple[str, str, tuple[str, ...]]]:
     """Turning engines that share a device, directly or through others, are one group. Writes their names down."""
-    groups: list[tuple[set[int], list[_Draft]]] = []
+    groups: list[tuple[set[int], list[Draft]]] = []
     for draft in (d for d in drafts if d.put.turn):
         devices, members = set(draft.put.slot.devices), [draft]
         for group in [g for g in groups if g[0] & devices]:
@@ -112,7 +101,7 @@ def _turn_groups(prepared: Prepared, drafts: Sequence[_Draft]) -> list[tuple[str
     return named
 
 
-def _engines(prepared: Prepared, drafts: Sequence[_Draft]) -> tuple[PlannedEngine, ...]:
+def _engines(prepared: Prepared, drafts: Sequence[Draft]) -> tuple[PlannedEngine, ...]:
     counts: Counter[str] = Counter()
     engines = []
     for draft in sorted(drafts, key=lambda d: (d.put.shape.model, d.put.slot.devices)):
@@ -128,9 +117,11 @@ def _engines(prepared: Prepared, drafts: Sequence[_Draft]) -> tuple[PlannedEngin
                 tensor_parallel_size=len(slot.devices),
                 kv_cache_memory_bytes=draft.kv_bytes,
                 max_model_len=found.wanted.max_model_len,
-                max_num_seqs=found.sequences(draft.kv_bytes) if found.calls else found.wanted.max_num_seqs,
+                max_num_seqs=_sequences(draft),
                 max_num_batched_tokens=found.wanted.max_num_batched_tokens,
-                gpu_memory_utilization=pinned_utilization(found.memory, device.card, draft.kv_bytes),
+                gpu_memory_utilization=draft.kept.gpu_memory_utilization
+                if draft.kept is not None
+                else pinned_utilization(found.memory, device.card, draft.kv_bytes),
                 booked_bytes=draft.booked_bytes,
                 weights_bytes=found.memory.promised_weights_bytes,
                 kv_tokens=found.memory.layout.tokens(draft.kv_bytes),
@@ -145,7 +136,14 @@ def _engines(prepared: Prepared, drafts: Sequence[_Draft]) -> tuple[PlannedEngin
     return tuple(engines)
 
 
-def _packs(engines: Sequence[PlannedEngine]) -> tuple[Pack, ...]:
+def _sequences(draft: Draft) -> int:
+    if draft.kept is not None:
+        return draft.kept.max_num_seqs
+    return draft.found.sequences(draft.kv_bytes) if draft.found.calls else draft.found.wanted.max_num_seqs
+
+
+def packs_of(engines: Sequence[PlannedEngine]) -> tuple[Pack, ...]:
+    """The engines of each node."""
     packs = []
     for node in dict.fromkeys(engine.node for engine in engines):
         inside = [engine for engine in engines if engine.node == node]
@@ -165,7 +163,7 @@ def _bottleneck(prepared: Prepared, packed: Packed) -> str:
     return prepared.problem.models[min(rates, key=lambda model: (rates[model], model))].model_id
 
 
-def _reasons(prepared: Prepared, plan: PlacementPlan, packed: Packed, left_out: tuple[str, ...]) -> list[str]:
+def reasons_of(prepared: Prepared, plan: PlacementPlan, gap: float, left_out: tuple[str, ...] = ()) -> tuple[str, ...]:
     """What was decided beyond the picture."""
     said = list(prepared.assignment.notes)
     said += [f"{model} was left out: not all fit, and replicas_min 0 allows it" for model in left_out]
@@ -179,9 +177,9 @@ def _reasons(prepared: Prepared, plan: PlacementPlan, packed: Packed, left_out: 
         )
         if plan.wanted_per_s is not None and plan.wanted_per_s > plan.requests_per_s:
             said.append(f"{plan.wanted_per_s:g} requests/s are wanted; add GPUs, or ask {plan.bottleneck} for less")
-    if packed.gap > 0.001:
-        said.append(f"proven within {packed.gap:.1%} of the best rate under these estimates")
+    if gap > 0.001:
+        said.append(f"proven within {gap:.1%} of the best rate under these estimates")
     idle = [gpu for gpu in plan.gpus if not plan.on_gpu(gpu.node, gpu.gpu_id)]
     if idle:
         said.append("free: " + ", ".join(f"{gpu.node}/{gpu.gpu_id}" for gpu in idle))
-    return said
+    return tuple(said)

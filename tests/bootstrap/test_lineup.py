@@ -22,8 +22,8 @@ def test_on_gpus_the_plan_is_followed(tmp_path: Path, monkeypatch: pytest.Monkey
     pool.settings["pool"][0]["engine"] |= {"extra_args": ["--reasoning-parser", "x"], "dtype": "bfloat16"}
     lineup = decide(settings_of(pool))
     assert lineup.plan is not None
-    assert lineup.engine_count == len(lineup.plan.engines) >= len(MODELS)
-    ports = range(9000, 9000 + lineup.engine_count)
+    assert len(lineup.engine_ids) == len(lineup.plan.engines) >= len(MODELS)
+    ports = range(9000, 9000 + len(lineup.engine_ids))
     specs = {spec.engine_id: spec for spec in lineup.specs(ports)}
     for engine in lineup.plan.engines:
         spec = specs[engine.engine_id]
@@ -67,7 +67,7 @@ def test_what_can_not_be_placed_is_one_error_with_the_reasons(tmp_path: Path, mo
         decide(settings_of(pool))
 
 
-def test_roles_follow_the_plan_s_order_and_models_left_out_are_gone(
+def test_roles_follow_the_plan_s_order_and_models_left_out_come_last(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     pool = gpu_pool(tmp_path, monkeypatch, (replace(L4, free_bytes=round(7 * GIB)),))
@@ -79,11 +79,12 @@ def test_roles_follow_the_plan_s_order_and_models_left_out_are_gone(
     limits = {"models": {"fake-generalist": {"replicas_min": 0}}, "turns": False}
     lineup = decide(settings_of(pool, placement=limits))
     assert lineup.plan is not None
-    assert set(lineup.models) == {"fake-planner", "fake-math", "fake-verifier"}
+    assert set(lineup.served) == {"fake-planner", "fake-math", "fake-verifier"}
+    assert set(lineup.models) == set(MODELS)
     roles = lineup.settings.roles
     assert roles.verifier == ("fake-verifier", "fake-math")
-    assert roles.executors == {"math": ("fake-math",)}
-    assert roles.generalist == ("fake-math",)
+    assert roles.executors == {"math": ("fake-math", "fake-generalist")}
+    assert roles.generalist == ("fake-math", "fake-generalist")
     assert [member.model for member in lineup.settings.pool] == list(lineup.models)
     assert any("left out" in note for note in lineup.notes)
     assert lineup.settings.source == str(pool.config)

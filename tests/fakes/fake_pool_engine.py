@@ -2,7 +2,7 @@
 
 `interpreter(directory)` writes what stands in for the interpreter of vLLM's environment, so that `appliance up` starts
 these with its real launcher. A file beside that interpreter changes how they start: `fail-<model>` (its text is the
-error), `slow-<model>` (its text is the seconds).
+error), `slow-<model>` (its text is the seconds), `log-<model>` (its text is what it says while it starts).
 """
 
 from __future__ import annotations
@@ -39,7 +39,9 @@ _SUMS = {"12*7": "12*7;84", "84-5": "84-5;79"}
 def interpreter(directory: Path) -> Path:
     """An executable that runs this module in place of vLLM's server."""
     script = directory / "fake-python"
-    lines = ["#!/bin/sh", f"export FAKE_POOL_DIR='{directory}'", f"cd '{ROOT}' || exit 1"]
+    # PYTHONPATH: engines are told not to look for modules in their working directory.
+    exports = f"export FAKE_POOL_DIR='{directory}' PYTHONPATH='{ROOT}'"
+    lines = ["#!/bin/sh", exports, f"cd '{ROOT}' || exit 1"]
     lines.append(f'exec {sys.executable} -m tests.fakes.fake_pool_engine "$@"')
     script.write_text("\n".join(lines) + "\n")
     script.chmod(0o755)
@@ -65,10 +67,10 @@ def main() -> None:
     parser.add_argument("--port", type=int, required=True)
     options, _ = parser.parse_known_args()
     directory, model = Path(os.environ["FAKE_POOL_DIR"]), options.served_model_name
-    failing, slow = directory / f"fail-{model}", directory / f"slow-{model}"
+    failing, slow, log = (directory / f"{what}-{model}" for what in ("fail", "slow", "log"))
     if failing.exists():
         sys.exit(failing.read_text())
-    print(START_LOG, end="", flush=True)
+    print(log.read_text() if log.exists() else START_LOG, end="", flush=True)
     asyncio.run(_serve(model, options.port, float(slow.read_text()) if slow.exists() else 0.0))
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from appliance.domain.engine import EngineState
-from appliance.domain.fleet import EngineFigures
+from appliance.domain.fleet import EngineFigures, PlanNote
 from appliance.domain.request import ContentDelta
 from appliance.errors import Overloaded
 from tests.gateway.door import House, call, chat, engine, house
@@ -50,6 +50,17 @@ def test_fleet_shows_figures_and_null_for_what_is_not_known() -> None:
     unknown = ("memory_planned_bytes", "memory_measured_bytes", "kv_tokens", "requests_running", "tokens_per_s")
     assert [second[name] for name in unknown] == [None] * len(unknown)
     assert (second["gpu_ids"], second["detail"]) == ([], "")
+
+
+def test_fleet_says_when_and_why_the_plan_was_made() -> None:
+    target = House()
+    assert call(target.app, "GET", "/fleet").json()["plan"] is None
+    target.fleet.plan = PlanNote(1_700_000_000.5, ("GPU 1: it has fallen off the bus",), ("m has no engine any more",))
+    assert call(target.app, "GET", "/fleet").json()["plan"] == {
+        "made_unix_s": 1_700_000_000.5,
+        "why": ["GPU 1: it has fallen off the bus"],
+        "trouble": ["m has no engine any more"],
+    }
 
 
 def test_metrics_count_requests_by_route_status_and_strategy() -> None:
