@@ -97,7 +97,7 @@ class _Running:
 
 
 class Caller:
-    """Makes the calls of one request. `clock` is monotonic seconds.
+    """Makes the calls of one request. `clock` is monotonic seconds; `gpu_s_of` foresees device-seconds.
 
     `calls_left` may be set by who knows how many calls the request has yet to end, running ones included.
     """
@@ -111,6 +111,7 @@ class Caller:
         cache_salt: str,
         labels: frozenset[str],
         clock: Callable[[], float],
+        gpu_s_of: Callable[[Role, str, Ask], float],
     ) -> None:
         self._dispatcher = dispatcher
         self._accounts = accounts
@@ -119,6 +120,7 @@ class Caller:
         self._cache_salt = cache_salt
         self._labels = labels
         self._clock = clock
+        self._gpu_s_of = gpu_s_of
         self._numbers = itertools.count(1)
         self.calls_left: int | None = None
 
@@ -156,7 +158,7 @@ class Caller:
         """Reserve → send → settle and record."""
         started_s = self._clock()
         deadline_s = self._budget.deadline_of(purpose.role, started_s, optional=purpose.optional)
-        estimate = self._estimate(model_id, ask)
+        estimate = self._estimate(purpose.role, model_id, ask)
         charge = self._accounts.reserve(
             estimate, purpose.role, started_s, deadline_s, purpose.keep, optional=purpose.optional
         )
@@ -177,13 +179,13 @@ class Caller:
         finally:
             self._settle(running)
 
-    def _estimate(self, model_id: str, ask: Ask) -> Estimate:
+    def _estimate(self, role: Role, model_id: str, ask: Ask) -> Estimate:
         """A call can't take more than the model's context, and takes all of it at most where nobody bounds it."""
-        context_tokens = self._dispatcher.context_tokens(model_id)
+        context_tokens, gpu_s = self._dispatcher.context_tokens(model_id), self._gpu_s_of(role, model_id, ask)
         if context_tokens is None:
-            return Estimate(ask.tokens_estimate, ask.tokens_estimate)
+            return Estimate(ask.tokens_estimate, ask.tokens_estimate, gpu_s)
         most = context_tokens if ask.sent_max_tokens is None else min(ask.tokens_estimate, context_tokens)
-        return Estimate(ask.tokens_estimate, most)
+        return Estimate(ask.tokens_estimate, most, gpu_s)
 
     def _sent(self, running: _Running) -> AsyncGenerator[CallChunk, None]:
         def on_sent(sent: Sent) -> None:

@@ -13,6 +13,7 @@ from dataclasses import replace
 from typing import Protocol
 
 from appliance.coordinator.accounts import Accounts
+from appliance.coordinator.admission import Admission
 from appliance.coordinator.budget import Budget
 from appliance.coordinator.calls import Caller
 from appliance.coordinator.options import CoordinatorOptions
@@ -20,9 +21,11 @@ from appliance.coordinator.prompt_set import PromptSet
 from appliance.coordinator.recorder import Identity, Recorder
 from appliance.coordinator.router import Router
 from appliance.coordinator.run import RoleFailed, Run
+from appliance.coordinator.statistics import ModelPrior
 from appliance.coordinator.strategies.strategy import Strategy
 from appliance.coordinator.tenant_budget import TenantAccounts
 from appliance.dispatch.dispatcher import Dispatcher
+from appliance.domain.forecast import Forecast
 from appliance.domain.model import Role
 from appliance.domain.policy import OPEN, DataPolicy
 from appliance.domain.request import UNRELATED, AnswerEvent, ChatRequest, Effort, Finished, Origin
@@ -71,6 +74,7 @@ class Coordinator:
         *,
         salt_secret: bytes,
         policy: DataPolicy = OPEN,
+        priors: Mapping[str, ModelPrior] | None = None,
         clock: Callable[[], float] = time.monotonic,
         wall_clock: Callable[[], float] = time.time,
     ) -> None:
@@ -87,6 +91,7 @@ class Coordinator:
         self._clock = clock
         self._wall_clock = wall_clock
         self.tenants = TenantAccounts(options.tenant_budget)
+        self.admission = Admission(dispatcher.room, priors or {}, clock)
         self._running: set[asyncio.Task[Finished]] = set()
         self._saves: set[asyncio.Task[None]] = set()
 
@@ -118,6 +123,11 @@ class Coordinator:
         finally:
             await _ended(work)
 
+    def forecast(self, request: ChatRequest, *, tenant: Tenant) -> Forecast:
+        """How the request would be answered now, and what that takes; nothing runs. Raises RequestError."""
+        run = self._open(request, tenant, Identity("", "", tenant.name, request.model, self._wall_clock()))
+        return self.admission.preview(run.tree, self._decide(run), run.options, run.accounts)
+
     async def close(self) -> None:
         """Cancel what runs and wait until its traces are saved."""
         await asyncio.gather(*(_ended(work) for work in tuple(self._running)))
@@ -137,9 +147,18 @@ class Coordinator:
                 param="labels",
             )
         accounts = Accounts(budget, self.tenants.of(tenant.name).request())
-        caller = Caller(self._dispatcher, accounts, recorder, cache_salt=salt, labels=labels, clock=self._clock)
+        caller = Caller(
+            self._dispatcher,
+            accounts,
+            recorder,
+            cache_salt=salt,
+            labels=labels,
+            clock=self._clock,
+            gpu_s_of=self.admission.gpu_s_of,
+        )
         request = replace(request, labels=tuple(sorted(labels)))
-        return Run(request, options, self._prompt_sets, accounts, recorder, caller)
+        tree = self.admission.tree(request, options)
+        return Run(request, options, self._prompt_sets, accounts, recorder, caller, self.admission, tree)
 
     async def _work(self, run: Run) -> Finished:
         """Answer, and save the trace whatever way that ends."""
@@ -159,6 +178,7 @@ class Coordinator:
             error = type(failure).__name__
             raise
         finally:
+            run.admission.close(run.tree)
             run.accounts.tenant.leave(self._clock())
             await asyncio.shield(self._saving(run, outcome, error))
         return _finished(run, strategy, finish_reason)
@@ -174,7 +194,7 @@ class Coordinator:
     async def _answered(self, run: Run) -> tuple[str, str]:
         """The strategy that answered and the finish reason."""
         decision = self._decide(run)
-        run.recorder.decision = decision
+        decision = run.recorder.decision = run.admitted(decision)
         if decision.strategy not in (DIRECT, PASSTHROUGH):
             run.progress(f"orchestrating: {decision.strategy}")
         try:
@@ -219,6 +239,7 @@ class Coordinator:
         answer = "".join(run.answer) or None
         record = run.budget.record(self._clock())
         trace = run.recorder.trace(record, outcome, error, run.question, answer, run.request)
+        self.admission.learn(run.tree, trace)
         try:
             await self._traces.save(trace)
         except Exception as failure:  # whatever the sink raises: the answer was given
@@ -247,6 +268,7 @@ def _finished(run: Run, strategy: str, finish_reason: str) -> Finished:
         gpu_s=recorder.gpu_s,
         gpu_s_by_role=recorder.gpu_s_by_role(),
         gpu_s_by_model=recorder.gpu_s_by_model(),
+        reduced=tuple(recorder.reduced),
     )
 
 

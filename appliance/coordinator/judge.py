@@ -39,7 +39,7 @@ class Judge:
         self._run = run
         self._keep = keep
         self._known: dict[Hashable, _Judged] = {}
-        self._verifies = run.options.verification.enabled and bool(run.options.roles.verifier)
+        self._gave_up = False
 
     def obstacle(self, task: TaskInput) -> str:
         """Why nobody can judge results of a task; empty when somebody can."""
@@ -65,7 +65,7 @@ class Judge:
         if decided is not None:
             return self._recorded(task, attempt, _Judged(_by_rule(decided)))
         judges = self._jury(task, author)
-        if not self._verifies or not judges:
+        if not self._verifies() or not judges:
             return None
         known = self._known.get(_key(task, result, author))
         if known is not None:
@@ -78,6 +78,11 @@ class Judge:
         except RoleFailed as failure:
             self._give_up(failure)
             return None
+
+    def _verifies(self) -> bool:
+        """The options are asked anew: a plan that turns out too large goes on without verification."""
+        options = self._run.options
+        return not self._gave_up and options.verification.enabled and bool(options.roles.verifier)
 
     def _jury(self, task: TaskInput, author: str) -> tuple[str, ...]:
         run = self._run
@@ -105,8 +110,8 @@ class Judge:
 
     def _give_up(self, failure: RoleFailed) -> None:
         """Results are worth more than verdicts: go on without a verifier, and say so once."""
-        if self._verifies:
-            self._verifies = False
+        if not self._gave_up:
+            self._gave_up = True
             self._run.recorder.fallback(Role.VERIFIER, failure.reason, "results are taken unverified")
             self._run.progress("no verifier answers: results are taken unverified")
 

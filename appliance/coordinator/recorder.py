@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 
+from appliance.domain.forecast import Reduction
 from appliance.domain.model import Role
 from appliance.domain.request import UNRELATED, ChatRequest, Origin, Usage
 from appliance.domain.trace import (
@@ -38,6 +39,7 @@ class Recorder:
     identity: Identity
     keep_content: bool
     decision: Decision = field(default_factory=lambda: Decision("none", ()))
+    reduced: list[Reduction] = field(default_factory=list)
     _calls: list[CallRecord] = field(default_factory=list)
     _verdicts: list[VerdictRecord] = field(default_factory=list)
     _fallbacks: list[Fallback] = field(default_factory=list)
@@ -133,4 +135,5 @@ class Recorder:
             answer=answer if self.keep_content else None,
             request=request if self.keep_content else None,
             origin=self.identity.origin,
+            reduced=tuple(self.reduced),
         )

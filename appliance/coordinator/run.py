@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Callable, Mapping
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from appliance.coordinator.accounts import Accounts
+from appliance.coordinator.admission import Admission, Tree
 from appliance.coordinator.ask import Ask
 from appliance.coordinator.budget import Budget
 from appliance.coordinator.calls import Caller, CallPurpose, Completion, Hear
 from appliance.coordinator.conversation import as_data, question_of
+from appliance.coordinator.fitting import Direct
 from appliance.coordinator.options import CoordinatorOptions
 from appliance.coordinator.prompt_set import PromptSet
 from appliance.coordinator.recorder import Recorder
+from appliance.domain.forecast import Reduction
 from appliance.domain.model import Role
 from appliance.domain.request import AnswerEvent, ChatRequest, ContentDelta, ReasoningDelta
+from appliance.domain.trace import Decision
 from appliance.errors import ApplianceError, EngineError, Overloaded, RequestError
 
 MODEL_FAILURES = (EngineError, Overloaded, RequestError)
@@ -47,6 +51,8 @@ class Run:
     accounts: Accounts
     recorder: Recorder
     caller: Caller
+    admission: Admission
+    tree: Tree
     answer: list[str] = field(default_factory=list)
     answer_begun: bool = False
     _held: list[ContentDelta] = field(default_factory=list)
@@ -76,6 +82,25 @@ class Run:
     def bounded(self, max_tokens: int) -> int:
         """The longest final answer: the role's limit, or less where the caller wants less."""
         return min(max_tokens, self.request.max_tokens or max_tokens)
+
+    def admitted(self, decision: Decision) -> Decision:
+        """The decision, or the smaller one that fits now; its options hold from here on."""
+        found = self.admission.admit(self.tree, decision, self.options, self.accounts)
+        self._reduce(found.options, found.steps)
+        return found.decision
+
+    def plan_known(self, tasks: int) -> None:
+        """The plan has so many tasks: it goes on as far as it fits. RoleFailed where not even first attempts do."""
+        found = self.admission.plan_known(self.tree, tasks, self.options, self.accounts)
+        self._reduce(self.options if isinstance(found, Direct) else found.options, found.steps)
+        if isinstance(found, Direct):
+            raise RoleFailed(Role.PLANNER, f"the plan does not fit: {found.steps[-1].reason}")
+
+    def _reduce(self, options: CoordinatorOptions, steps: Sequence[Reduction]) -> None:
+        self.options = options
+        for left_out in steps:
+            self.recorder.reduced.append(left_out)
+            self.progress(f"reduced: {left_out.step} ({left_out.reason})")
 
     def say(self, delta: ReasoningDelta | ContentDelta) -> None:
         """Send a piece of working or of the answer to the caller; an answer that is not streamed waits for its end."""

@@ -210,6 +210,11 @@ class TenantRequest:
         """Tokens and device-seconds that this request could keep now."""
         return self._tokens.window.free(now_s), self._gpu_s.window.free(now_s)
 
+    @property
+    def kept(self) -> tuple[float, float]:
+        """Tokens and device-seconds that are held for calls to come."""
+        return self._tokens.kept, self._gpu_s.kept
+
     def keep(self, tokens: float, gpu_s: float) -> None:
         """Hold room for the calls of the whole tree; the caller has looked at `room` in the same moment."""
         self._tokens.keep(tokens)

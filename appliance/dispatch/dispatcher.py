@@ -21,8 +21,8 @@ from appliance.dispatch.endpoint_picker import Asleep, NoEngine, Picked, pick
 from appliance.dispatch.gpu_meter import GpuMeter, Receipt
 from appliance.dispatch.line import Line
 from appliance.dispatch.priority import Place, Waiting, place_of
-from appliance.domain.engine import EngineStatus
-from appliance.domain.fleet import DemandEvent, Fleet
+from appliance.domain.engine import EngineState, EngineStatus
+from appliance.domain.fleet import DemandEvent, Fleet, ModelRoom
 from appliance.domain.policy import OPEN, DataPolicy
 from appliance.domain.request import CallChunk, CallContext, EngineCall
 from appliance.errors import EngineRejected, EngineUnavailable, NotAllowed, Overloaded
@@ -117,6 +117,20 @@ class Dispatcher:
     def context_tokens(self, model_id: str) -> int | None:
         """The longest prompt and answer together that any engine of the model takes; None: it has no engine."""
         return max((e.max_model_len for e in self._fleet.snapshot.engines if e.model_id == model_id), default=None)
+
+    def room(self, model_id: str) -> ModelRoom:
+        """What there is of a model now; engines that wait for their turn count."""
+        serving = [e for e in self._fleet.snapshot.engines if e.model_id == model_id]
+        usable = [e for e in serving if e.state is EngineState.READY or e.awaits_turn]
+        kv_tokens = [self._fleet.figures_of(e.engine_id).kv_tokens for e in usable]
+        known = [tokens for tokens in kv_tokens if tokens is not None]
+        return ModelRoom(
+            running=sum(self._in_flight[e.engine_id] for e in serving),
+            waiting=self.waiting.get(model_id, 0),
+            places=sum(e.max_num_seqs for e in usable),
+            devices=max((e.devices for e in serving), default=1),
+            kv_tokens=sum(known) if known and len(known) == len(kv_tokens) else None,
+        )
 
     async def stream(
         self, call: EngineCall, ctx: CallContext, on_sent: Callable[[Sent], None] = _nobody

@@ -57,6 +57,21 @@ class EngineFigures:
     remark: str = ""
 
 
+@dataclass(frozen=True, slots=True)
+class ModelRoom:
+    """What there is of a model, on all of its engines together.
+
+    Calls that run and that wait, `places` for calls in their batches, `devices` of one engine, tokens of their KV
+    caches (None: not known yet).
+    """
+
+    running: int = 0
+    waiting: int = 0
+    places: int = 1
+    devices: int = 1
+    kv_tokens: int | None = None
+
+
 NO_FIGURES = EngineFigures()
 
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
+from appliance.domain.forecast import Reduction
 from appliance.domain.model import Role
 
 
@@ -176,7 +177,8 @@ class ContentDelta:
 class Finished:
     """The last event: why it ended, the true usage summed over all calls, and usage per role and model.
 
-    `gpu_s` are device-seconds, in all and per role and model.
+    `gpu_s` are device-seconds, in all and per role and model. `reduced` is what was left out of the whole plan because
+    it did not fit.
     """
 
     finish_reason: str
@@ -189,6 +191,7 @@ class Finished:
     gpu_s: float = 0.0
     gpu_s_by_role: Mapping[str, float] = field(default_factory=dict)
     gpu_s_by_model: Mapping[str, float] = field(default_factory=dict)
+    reduced: tuple[Reduction, ...] = ()
 
 
 AnswerEvent = ReasoningDelta | ContentDelta | Finished

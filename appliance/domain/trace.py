@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
+from appliance.domain.forecast import Reduction
 from appliance.domain.model import Role
 from appliance.domain.request import UNRELATED, ChatRequest, Origin, Usage
 
@@ -135,6 +136,7 @@ class BudgetRecord:
 class Trace:
     """Everything of one request. `created_unix_s` is wall time, all other times are durations.
 
+    `reduced` is what was left out of the whole plan because it did not fit.
     `request`, `question` (its last message) and `answer` are kept only where the policy says so; with `request` it can
     be run again. Fields that came later have defaults, so that traces stored before can be read.
     """
@@ -158,6 +160,7 @@ class Trace:
     answer: str | None = None
     request: ChatRequest | None = None
     origin: Origin = UNRELATED
+    reduced: tuple[Reduction, ...] = ()
 
     @property
     def gpu_s(self) -> float:

@@ -16,4 +16,5 @@ def accounts_are_even() -> Iterator[None]:
     yield
     for built in BUILT:
         assert built.coordinator.tenants.hold_nothing
+        assert built.coordinator.admission.held_tokens == {}
         assert (built.dispatcher.in_flight, built.dispatcher.waiting) == ({}, {})

@@ -14,19 +14,32 @@ from appliance.domain.model import Role
 from appliance.domain.request import BudgetWish, CallContext, EngineCall
 from appliance.domain.trace import Outcome
 from appliance.errors import BudgetExhausted
-from tests.coordinator.house import OPTIONS, asks, budgeted, content, events_of, finished, house, sound
+from tests.coordinator.house import (
+    CHAIN,
+    OPTIONS,
+    asks,
+    budgeted,
+    content,
+    events_of,
+    finished,
+    house,
+    reasoning,
+    sound,
+)
 from tests.fakes.scripted_client import Reply
 from tests.fakes.virtual_time import run
 
 
-def test_a_budget_without_room_for_verification_skips_it() -> None:
+def test_a_budget_without_room_for_verification_skips_it_and_says_so() -> None:
     async def main() -> None:
         built = house(options=budgeted(calls=3))
         events = await events_of(built, asks())
         assert content(events) == "79"
         assert finished(events).calls == 3
         assert [c.role for c in built.trace.calls] == [Role.PLANNER, Role.EXECUTOR, Role.EXECUTOR]
-        assert built.trace.budget.stopped_by == "calls"
+        assert [left.step for left in finished(events).reduced] == ["no repairs", "no verification"]
+        assert built.trace.reduced == finished(events).reduced
+        assert "reduced: no verification (about 5 calls are needed, the request has 3)" in reasoning(events)
 
     run(main())
 
@@ -38,10 +51,11 @@ def test_repair_stops_with_the_budget_and_the_best_so_far_is_taken() -> None:
         return sound(call, ctx)
 
     async def main() -> None:
-        built = house(script, options=budgeted(calls=4))
+        built = house(script, options=budgeted(calls=5))
         assert content(await events_of(built, asks())) == "79"
-        assert built.trace.budget.used_calls == 4
+        assert built.trace.budget.used_calls == 5
         assert built.trace.budget.stopped_by == "calls"
+        assert built.trace.reduced == ()  # what was expected did fit
 
     run(main())
 
@@ -49,16 +63,27 @@ def test_repair_stops_with_the_budget_and_the_best_so_far_is_taken() -> None:
 def test_when_the_team_does_not_fit_the_generalist_answers() -> None:
     async def main() -> None:
         built = house(options=budgeted(calls=2))
-        built.client.script = lambda call, ctx: "nonsense" if call.model_id == "planner" else sound(call, ctx)
-        with pytest.raises(BudgetExhausted) as caught:
-            await events_of(built, asks())
-        assert caught.value.limit == "calls"
+        events = await events_of(built, asks())
+        assert (content(events), finished(events).strategy) == ("79", "direct")
+        assert [left.step for left in built.trace.reduced] == ["no repairs", "no verification", "one call answers"]
+        assert "3 calls are needed, the request has 2" in built.trace.decision.reasons[-1]
         sampling = {**OPTIONS.sampling, Role.EXECUTOR: Sampling(max_tokens=1000)}
         built = house(options=replace(budgeted(tokens=800), sampling=sampling))
         assert content(await events_of(built, asks())) == "79"
-        assert built.trace.budget.stopped_by == "tokens"
-        (note,) = built.trace.fallbacks
-        assert "tokens: 800" in note.reason
+        assert built.trace.reduced[-1].step == "one call answers"
+        assert "the request has 800" in built.trace.reduced[-1].reason
+
+    run(main())
+
+
+def test_a_planner_that_uses_up_the_calls_is_one_typed_error() -> None:
+    async def main() -> None:
+        built = house(options=budgeted(calls=3))
+        built.client.script = lambda call, ctx: "nonsense" if call.model_id == "planner" else Reply(hangs=True)
+        with pytest.raises(BudgetExhausted) as caught:
+            await events_of(built, asks())
+        assert caught.value.limit == "wall_s"
+        assert built.trace.budget.used_calls == 3
 
     run(main())
 
@@ -108,10 +133,12 @@ def test_wall_time_that_is_up_before_any_answer_is_one_typed_error() -> None:
 
 def test_without_room_for_the_synthesizer_the_final_result_is_the_answer() -> None:
     roles = replace(OPTIONS.roles, synthesizer=("generalist-2",))
-    options = replace(OPTIONS, roles=roles, budget=replace(OPTIONS.budget, calls=3))
+    options = replace(OPTIONS, roles=roles, budget=replace(OPTIONS.budget, calls=4))
 
     async def main() -> None:
         built = house(options=options, prompt_sets={"generalist-2": "instruct"})
+        plans = iter(("nonsense", CHAIN))
+        built.client.script = lambda call, ctx: next(plans) if call.model_id == "planner" else sound(call, ctx)
         assert content(await events_of(built, asks())) == "79"
         (note,) = built.trace.fallbacks
         assert note.role is Role.SYNTHESIZER

@@ -205,7 +205,7 @@ def racing(seed: int) -> tuple[int, int, int]:
 def test_racing_requests_pass_the_limit_by_one_call_at_most(seed: int) -> None:
     used, largest, refused = racing(seed)
     assert used <= 4_000 + largest
-    assert used > 2_000
+    assert used > 800  # as long as nothing is learned, a whole tree holds more than it takes
     assert refused > 100
 
 

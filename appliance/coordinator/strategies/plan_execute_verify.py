@@ -41,14 +41,15 @@ async def _results(run: Run, planning: Planning) -> tuple[TaskResult, ...]:
     A task that fails verification in every attempt often means that the plan is wrong, so another plan gets its try.
     When none passes as a whole, the first one is carried to its end with the likeliest results.
     """
-    replans = run.options.verification.replans
-    async with PlanWork(run, strict=bool(replans)) as work:
-        first = work.sealed(await planning.plan(work))
+    async with PlanWork(run, strict=bool(run.options.verification.replans)) as work:
+        plan = await planning.plan(work)
+        run.plan_known(len(plan.tasks))
+        first = work.sealed(plan)
         try:
             return await work.results()
         except Unverified as failure:
             doubt = failure
-    for number in range(2, replans + 2):
+    for number in range(2, run.options.verification.replans + 2):
         try:
             async with PlanWork(run, strict=True, place=Place(f"{number}."), reserve=first.needed) as work:
                 work.sealed(await planning.another(doubt, first.needed(), work))

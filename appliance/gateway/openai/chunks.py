@@ -81,6 +81,7 @@ def fan_out(event: Finished) -> dict[str, Any]:
         "strategy": event.strategy,
         "calls": event.calls,
         "gpu_s": round(event.gpu_s, 6),
+        "reduced": [{"step": left.step, "reason": left.reason} for left in event.reduced],
         "usage_by_role": _receipts(event.usage_by_role, event.gpu_s_by_role),
         "usage_by_model": _receipts(event.usage_by_model, event.gpu_s_by_model),
     }
