@@ -175,7 +175,8 @@ class Admission:
         figures = self._statistics.strategy(expected.strategy)
         seconds = expected.seconds + expected.queue_s if figures.requests >= _TRUSTED_REQUESTS else 0.0
         gpu_s = expected.gpu_s if figures.requests >= _TRUSTED_REQUESTS else 0.0
-        return Load(expected.count, expected.tokens + _headroom(expected, options), gpu_s, seconds, expected.kv_tokens)
+        tokens = expected.tokens + _headroom(expected, options)
+        return Load(round(expected.count), tokens, gpu_s, seconds, expected.kv_tokens)
 
     def _means(self, accounts: Accounts) -> Sequence[Means]:
         now_s, tenant = self._clock(), accounts.tenant
