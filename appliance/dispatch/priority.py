@@ -18,7 +18,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from math import floor, log
 
-PATIENCE_S = 240.0
+PATIENCE_S = 600.0
 """After this wait only calls that joined the line earlier go first. Less of it costs more than it gives: see the
 benchmark."""
 

@@ -9,6 +9,7 @@ import pytest
 
 from appliance.dispatch.admission import AdmissionLimits
 from appliance.dispatch.dispatcher import Dispatcher, Sent
+from appliance.dispatch.priority import PATIENCE_S
 from appliance.domain.engine import EngineState, EngineStatus
 from appliance.domain.fleet import Fleet
 from appliance.domain.model import Role
@@ -291,5 +292,33 @@ def test_who_is_too_late_lets_others_by() -> None:
     async def main() -> None:
         late = replace(context(deadline_s=1006.0, request_id="late"), calls_after=1)
         assert await _order_of({"late": late, "other": context(request_id="o")}) == ["other", "late"]
+
+    run(main())
+
+
+def test_nobody_is_overtaken_for_ever() -> None:
+    """Small requests come all the time, one more than there is room for; a large one waits for its patience only."""
+
+    async def main() -> None:
+        limits = AdmissionLimits(max_waiting=1000, max_wait_s=5000)
+        dispatcher, client, _ = built(
+            lambda call, ctx: Reply("x", delay_s=10), engine("m", max_num_seqs=1), limits=limits
+        )
+        large = replace(context(deadline_s=9000, request_id="large"), calls_left=60)
+        small = replace(context(deadline_s=9000), calls_left=1)
+
+        async def ask(ctx: CallContext) -> None:
+            async for _ in dispatcher.stream(CALL, ctx):
+                pass
+
+        tasks = []
+        for number in range(100):
+            tasks.append(asyncio.create_task(ask(replace(small, request_id=f"s{number}"))))
+            if number == 1:
+                tasks.append(asyncio.create_task(ask(large)))
+            await asyncio.sleep(9)
+        await asyncio.gather(*tasks)
+        (waited_s,) = (asked.at_s - 1009 for asked in client.asked if asked.ctx.request_id == "large")
+        assert PATIENCE_S <= waited_s <= PATIENCE_S + 10
 
     run(main())

@@ -13,7 +13,7 @@ CALL_S = 5.0
 STEP = st.tuples(
     st.sampled_from(["join", "serve", "leave", "work"]),
     st.integers(0, 5),
-    st.floats(0.01, 70.0),
+    st.floats(0.01, 170.0),
     st.none() | st.integers(0, 40),
     st.integers(0, 5),
 )
@@ -36,7 +36,7 @@ def test_the_first_is_the_one_that_looking_at_all_finds(steps: list[tuple[str, i
     for number, (kind, request, passed_s, left, after) in enumerate(steps):
         now_s += passed_s
         if kind == "join":
-            known[number] = Waiting(str(request), float(request), now_s, now_s + 300.0, 0.0, left, after)
+            known[number] = Waiting(str(request), float(request), now_s, now_s + 800.0, 0.0, left, after)
             line.join(number, now_s)
             standing.append(number)
         elif kind == "work":

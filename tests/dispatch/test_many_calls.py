@@ -41,7 +41,7 @@ class Asking:
 ASKING = st.builds(
     Asking,
     after_s=st.floats(0, 60),
-    seconds=st.floats(0.1, 90),
+    seconds=st.floats(0.1, 200),
     calls=st.integers(1, 4),
     at_once=st.booleans(),
     left=st.none() | st.integers(1, 30),

@@ -17,7 +17,7 @@ WAITING = st.builds(
     Waiting,
     request_id=st.sampled_from([f"r{n}" for n in range(6)]),
     arrived_s=st.floats(0, 100),
-    came_s=st.floats(0, 400),
+    came_s=st.floats(0, 900),
     deadline_s=st.floats(100, 2000),
     attained_s=st.floats(0, 500),
     calls_left=st.none() | st.integers(0, 60),
@@ -72,18 +72,18 @@ def test_who_cannot_meet_its_deadline_lets_the_others_by() -> None:
 
 @given(st.lists(WAITING, min_size=1, max_size=12), st.randoms(use_true_random=False))
 def test_the_choice_does_not_depend_on_where_a_call_stands(line: list[Waiting], dice: Any) -> None:
-    chosen = line[next_of(line, 500.0, CALL_S)]
+    chosen = line[next_of(line, 1000.0, CALL_S)]
     dice.shuffle(line)
-    again = line[next_of(line, 500.0, CALL_S)]
-    patient = 500.0 - chosen.came_s >= PATIENCE_S
+    again = line[next_of(line, 1000.0, CALL_S)]
+    patient = 1000.0 - chosen.came_s >= PATIENCE_S
     assert again.came_s == chosen.came_s
-    assert patient or place_of(again, 500.0, CALL_S) == place_of(chosen, 500.0, CALL_S)
+    assert patient or place_of(again, 1000.0, CALL_S) == place_of(chosen, 1000.0, CALL_S)
 
 
 @given(WAITING, st.floats(0, 100), st.floats(0, 1000))
 def test_a_call_only_falls_back(waiting: Waiting, more_s: float, later_s: float) -> None:
     later = replace(waiting, attained_s=waiting.attained_s + more_s)
-    assert place_of(later, 400.0 + later_s, CALL_S) >= place_of(waiting, 400.0, CALL_S)
+    assert place_of(later, 1000.0 + later_s, CALL_S) >= place_of(waiting, 1000.0, CALL_S)
 
 
 @given(st.lists(WAITING, min_size=1, max_size=40), st.floats(0.5, 60.0))
