@@ -17,6 +17,7 @@ from appliance.bootstrap.demand_tally import DemandTally
 from appliance.bootstrap.engine_ports import EnginePorts
 from appliance.bootstrap.lineup import Lineup, decide
 from appliance.bootstrap.measurements import Measurements
+from appliance.bootstrap.model_priors import model_priors
 from appliance.bootstrap.options import coordinator_options, tool_callers
 from appliance.bootstrap.policy import data_policy
 from appliance.bootstrap.pool import verify
@@ -78,11 +79,12 @@ def build(settings: Settings, *, make_launcher: LauncherMaker | None = None) -> 
             DemandTally(settings.coordinator.virtual_model),
         )
         coordinator = _coordinator(
-            settings, models, Dispatcher(fleet, client, policy=policy), policy, CountedTraces(traces, metrics, tally)
+            lineup, Dispatcher(fleet, client, policy=policy), policy, CountedTraces(traces, metrics, tally)
         )
         app = build_gateway(
             GatewayParts(
                 answerer=coordinator,
+                forecaster=coordinator,
                 traces=traces,
                 fleet=fleet,
                 metrics=metrics,
@@ -121,12 +123,12 @@ def build(settings: Settings, *, make_launcher: LauncherMaker | None = None) -> 
 
 
 def _coordinator(
-    settings: Settings,
-    models: Mapping[str, Model],
+    lineup: Lineup,
     dispatcher: Dispatcher,
     policy: DataPolicy,
     traces: CountedTraces,
 ) -> Coordinator:
+    settings, models = lineup.settings, lineup.models
     sets = load_prompt_sets(model.prompt_set for model in models.values())
     prompt_sets = {model_id: sets[model.prompt_set] for model_id, model in models.items()}
     options = coordinator_options(settings)
@@ -143,6 +145,7 @@ def _coordinator(
         traces,
         load_strategies(settings),
         salt_secret=secrets.token_bytes(32),
+        priors=model_priors(lineup),
         policy=policy,
     )
 

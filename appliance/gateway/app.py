@@ -21,9 +21,10 @@ from appliance.gateway.middleware.authentication import Authentication
 from appliance.gateway.middleware.body_limit import BodyLimit
 from appliance.gateway.middleware.door import Door
 from appliance.gateway.middleware.request_ids import RequestIds
-from appliance.gateway.openai import chat, models
+from appliance.gateway.openai import chat, models, plan
 from appliance.gateway.openai.answers import Answerer
 from appliance.gateway.openai.models import ModelListing
+from appliance.gateway.openai.plan import Forecaster
 from appliance.gateway.operations import RoleModels
 from appliance.gateway.traces import TraceReader
 from appliance.telemetry.metrics import Metrics
@@ -37,6 +38,7 @@ class GatewayParts:
     """What the gateway is made of."""
 
     answerer: Answerer
+    forecaster: Forecaster
     traces: TraceReader
     fleet: Fleet
     metrics: Metrics
@@ -59,6 +61,7 @@ def build(parts: GatewayParts, *, version: str) -> FastAPI:
         exception_handlers={HTTPException: http_error, RequestValidationError: http_error},
     )
     app.include_router(chat.router(parts.answerer, parts.keep_alive_s))
+    app.include_router(plan.router(parts.forecaster))
     app.include_router(models.router(parts.models, parts.fleet, created_unix_s=int(time.time())))
     app.include_router(traces.router(parts.traces))
     app.include_router(operations.router(parts.fleet, parts.role_models, parts.metrics))

@@ -13,10 +13,11 @@ from typer.testing import CliRunner, Result
 from appliance.cli.main import app
 from appliance.domain.engine import EngineState
 from appliance.domain.fleet import EngineFigures
-from appliance.domain.request import ContentDelta, ReasoningDelta
+from appliance.domain.forecast import Reduction
+from appliance.domain.request import BudgetWish, ContentDelta, ReasoningDelta
 from appliance.errors import EngineRejected, EngineUnavailable
 from tests.cli.pool import MODELS, Pool, make_pool
-from tests.fakes.fake_coordinator import FakeCoordinator, Step
+from tests.fakes.fake_coordinator import FakeCoordinator, Step, finished
 from tests.gateway.door import KEY, House, engine, served
 
 ANSWER: tuple[Step, ...] = (ReasoningDelta("thinking\n"), ContentDelta("The answer "), ContentDelta("is [b]42[/b]."))
@@ -71,6 +72,48 @@ def test_ask_passes_model_and_question(house: House) -> None:
     run("ask", "how much?", "--model", "starter-planner")
     request = house.coordinator.requests[0]
     assert (request.model, request.messages[0].content) == ("starter-planner", "how much?")
+
+
+def test_ask_preview_prints_the_forecast_and_asks_nothing(house: House) -> None:
+    result = run("ask", "how much?", "--preview", "--budget", "calls=4,gpu_s=2.5")
+    assert house.coordinator.requests[0].budget == BudgetWish(calls=4, gpu_s=2.5)
+    assert house.coordinator.origins == []
+    lines = [" ".join(line.split()) for line in result.stdout.splitlines()]
+    assert lines[0] == "would be answered by plan_execute_verify"
+    assert "smaller plan: no verification (about 5 calls are needed, the request has 4)" in lines
+    assert "executor starter-math 2.0 12 20 0.15" in lines
+    assert "tokens 155 312" in lines
+    assert "KV cache: about 156 tokens at once (3.0 MiB)" in lines
+    assert lines[-1] == "learned from 9 requests"
+
+
+@pytest.mark.usefixtures("house")
+def test_ask_preview_as_json() -> None:
+    assert json.loads(run("ask", "how much?", "--preview", "--json").stdout)["seconds"] == {"p50": 0.7, "p95": 1.9}
+
+
+def test_ask_says_which_smaller_plan_ran(house: House) -> None:
+    left = Reduction("no verification", "about 5 calls are needed, the request has 4")
+    house.coordinator.steps = (ContentDelta("42"), replace(finished("t"), reduced=(left,)))
+    result = run("ask", "hello", "--budget", "calls=4")
+    assert (result.stdout, result.stderr) == (
+        "42\n",
+        "smaller plan: no verification (about 5 calls are needed, the request has 4)\n",
+    )
+
+
+@pytest.mark.parametrize(
+    ("budget", "words"),
+    [
+        ("depth=2", "'depth=2' is no limit"),
+        ("tokens=many", "tokens: 'many' is no whole number"),
+        ("", "'' is no limit"),
+    ],
+)
+def test_ask_with_a_wrong_budget_says_what_is_wrong(budget: str, words: str) -> None:
+    result = run("ask", "hello", "--budget", budget)
+    assert result.exit_code == 2
+    assert words in error_of(result)
 
 
 @pytest.mark.usefixtures("house")

@@ -7,6 +7,8 @@ import threading
 from collections.abc import AsyncGenerator, Sequence
 from dataclasses import dataclass, field
 
+from appliance.domain.forecast import CallsForecast, Forecast, Reduction, Spread
+from appliance.domain.model import Role
 from appliance.domain.request import AnswerEvent, ChatRequest, Finished, Origin, Usage
 from appliance.domain.tenant import Tenant
 from appliance.domain.trace import Trace
@@ -45,6 +47,27 @@ def finished(trace_id: str, *, reason: str = "stop", strategy: str = "direct") -
     )
 
 
+def forecast() -> Forecast:
+    """Two tasks without verification, since the budget is small."""
+    return Forecast(
+        strategy="plan_execute_verify",
+        reasons=("4 cues ≥ 2",),
+        reduced=(Reduction("no verification", "about 5 calls are needed, the request has 4"),),
+        by_call=(
+            CallsForecast(Role.PLANNER, "starter-planner", 1.0, 31.26, 60.0, 0.4, 9),
+            CallsForecast(Role.EXECUTOR, "starter-math", 2.0, 12.0, 20.0, 0.15, 0),
+        ),
+        calls=Spread(3.0, 4.0),
+        tokens=Spread(155.0, 312.5),
+        seconds=Spread(0.7, 1.9),
+        gpu_s=Spread(0.65, 1.2),
+        queue_s=0.0,
+        kv_tokens=156,
+        kv_bytes=3 * 2**20,
+        basis="learned from 9 requests",
+    )
+
+
 @dataclass(slots=True)
 class FakeCoordinator:
     """Yields `steps` for every request; Finished is added where the script has neither an error nor a hang."""
@@ -56,6 +79,12 @@ class FakeCoordinator:
     origins: list[Origin] = field(default_factory=list)
     hanging: threading.Event = field(default_factory=threading.Event)
     cancelled: threading.Event = field(default_factory=threading.Event)
+
+    def forecast(self, request: ChatRequest, *, tenant: Tenant) -> Forecast:
+        """Always the same one."""
+        self.requests.append(request)
+        self.tenants.append(tenant)
+        return forecast()
 
     async def answer(
         self, request: ChatRequest, *, request_id: str, trace_id: str, tenant: Tenant, origin: Origin

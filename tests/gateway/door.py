@@ -62,6 +62,7 @@ class House:
         listings += [ModelListing(model, "publisher", licence="Apache-2.0", max_model_len=768) for model in MODELS]
         parts = GatewayParts(
             answerer=self.coordinator,
+            forecaster=self.coordinator,
             traces=self.traces,
             fleet=self.fleet,
             metrics=self.metrics,

@@ -110,6 +110,7 @@ async def pool(
         )
         parts = GatewayParts(
             answerer=coordinator,
+            forecaster=coordinator,
             traces=FakeTraces(),
             fleet=fleet,
             metrics=Metrics(models=MODELS, fleet=fleet),

@@ -17,7 +17,7 @@ def router(answerer: Answerer, keep_alive_s: float) -> APIRouter:
     """The chat route around one coordinator. A stream that is silent for `keep_alive_s` gets a comment."""
     routes = APIRouter(tags=["chat"])
 
-    @routes.post("/v1/chat/completions", response_class=Response, openapi_extra=_documented())
+    @routes.post("/v1/chat/completions", response_class=Response, openapi_extra=documented())
     async def chat_completions(request: Request) -> Response:
         """Answer a conversation, streamed or whole."""
         body = parse(await request.body())
@@ -39,7 +39,7 @@ def router(answerer: Answerer, keep_alive_s: float) -> APIRouter:
     return routes
 
 
-def _documented() -> dict[str, Any]:
+def documented() -> dict[str, Any]:
     """The body's schema for the OpenAPI document; the body itself is parsed by hand, for OpenAI's error shape."""
     schema = ChatCompletionBody.model_json_schema(ref_template="#/components/schemas/{model}")
     definitions = schema.pop("$defs", {})
