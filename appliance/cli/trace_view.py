@@ -103,6 +103,8 @@ def _head(trace: Trace) -> Iterator[Line]:
     if trace.answer is not None:
         yield Text(f"→ {_shortened(trace.answer)}", "bold green"), 0
     yield Text.assemble(("because ", "dim"), "; ".join(trace.decision.reasons) or "no reason given"), 0
+    for left in trace.reduced:
+        yield Text.assemble(("smaller plan ", "bold yellow"), f"{left.step}: {left.reason}"), 0
 
 
 def _work(trace: Trace, layout: _Layout) -> Iterator[Line]:

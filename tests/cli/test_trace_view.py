@@ -9,6 +9,7 @@ import pytest
 from rich.console import Console
 
 from appliance.cli.trace_view import render
+from appliance.domain.forecast import Reduction
 from appliance.domain.model import Role
 from appliance.domain.request import Origin
 from appliance.domain.trace import Outcome, TaskRecord, Trace, Verdict
@@ -155,3 +156,8 @@ def test_calls_that_failed_waited_or_judged_without_a_task() -> None:
         "      fail: a unit is missing",
     ]
     assert "(≥ 0.50, last_token, uncalibrated, self-judged)" in shown(trace, 200)
+
+
+def test_a_smaller_plan_is_told_with_its_reason() -> None:
+    left = Reduction("no verification", "about 5 calls are needed, the request has 4")
+    assert "smaller plan no verification: about 5 calls are needed" in shown(replace(repaired_trace(), reduced=(left,)))
