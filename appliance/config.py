@@ -8,8 +8,18 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, StringConstraints, ValidationError, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    PrivateAttr,
+    StringConstraints,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 
+from appliance.domain import engine_args
 from appliance.domain.identifier import Identifier
 from appliance.domain.placement_settings import PlacementSettings
 from appliance.domain.routing_settings import EffortsSettings, Pattern, RuleSettings, rule_problems, unknown
@@ -113,7 +123,16 @@ class EngineSettings(_Section):
     cpu_threads: int = Field(1, ge=1)
     """OpenMP threads of a CPU engine."""
     extra_args: tuple[str, ...] = ()
-    """Further vLLM options, as they would stand on its command line."""
+    """Further vLLM options, as they would stand on its command line. What a setting says already is refused.
+    `--kv-cache-dtype` and `--quantization fp8` count in the plan; what else changes memory counts once a start has
+    measured it."""
+
+    @field_validator("extra_args")
+    @classmethod
+    def _nothing_twice(cls, args: tuple[str, ...]) -> tuple[str, ...]:
+        if problems := engine_args.refusals(args):
+            raise ValueError("; ".join(problems))
+        return args
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:

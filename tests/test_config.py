@@ -82,6 +82,14 @@ def test_problem_names_file_and_key(tmp_path: Path, path: str, value: object, wo
     assert words in str(error.value)
 
 
+def test_an_option_that_a_setting_says_already_is_refused_with_its_key(tmp_path: Path) -> None:
+    document = changed("pool.0.engine.extra_args", ["--max-num-seqs", "4"])
+    with pytest.raises(
+        ConfigError, match=r"pool\.0\.engine\.extra_args: --max-num-seqs is set by engine\.max_num_seqs; set that"
+    ):
+        load(written(tmp_path, document), {})
+
+
 def test_all_problems_are_named_at_once(tmp_path: Path) -> None:
     document = changed("server.port", 0) | {"nothing": 1}
     with pytest.raises(ConfigError, match=r"(?s)server\.port.*; nothing"):

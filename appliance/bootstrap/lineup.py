@@ -9,6 +9,7 @@ from appliance.bootstrap.calibrations import calibrations_file, read_calibration
 from appliance.bootstrap.planning import dtype_bytes, problem_of, with_geometry
 from appliance.bootstrap.pool import pool_entries, pool_models
 from appliance.config import Settings
+from appliance.domain import engine_args
 from appliance.domain.demand import Demand
 from appliance.domain.engine import Device, EngineSpec
 from appliance.domain.gpu import Gpu
@@ -111,7 +112,8 @@ def start_shape(entry: PoolEntry, ranks: int, vllm_version: str, max_num_seqs: i
         tensor_parallel_size=ranks,
         max_num_seqs=max_num_seqs or entry.max_num_seqs,
         max_num_batched_tokens=entry.max_num_batched_tokens,
-        quantization=entry.model.quantization,
+        quantization=engine_args.online_quantization(entry.extra_args) or entry.model.quantization,
+        kv_cache_dtype=engine_args.kv_cache_dtype(entry.extra_args),
         dtype_bytes=dtype_bytes(entry.dtype),
         enforce_eager=entry.enforce_eager,
         vllm_version=vllm_version,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
+from appliance.domain import engine_args
 from appliance.domain.demand import RoleDemand
 from appliance.domain.geometry import Attention, Geometry, LatentAttention
 from appliance.placement.calibration import CalibrationKey, calibration_key
@@ -115,7 +116,8 @@ def shape_of(problem: Problem, wanted: Wanted, ranks: int) -> EngineShape:
         tensor_parallel_size=ranks,
         max_num_seqs=wanted.max_num_seqs,
         max_num_batched_tokens=wanted.max_num_batched_tokens,
-        quantization=wanted.quantization or wanted.model.quantization,
+        quantization=wanted.weights_format,
+        kv_cache_dtype=engine_args.kv_cache_dtype(wanted.extra_args),
         dtype_bytes=wanted.dtype_bytes,
         enforce_eager=wanted.enforce_eager,
         vllm_version=problem.vllm_version,

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
+from appliance.domain.engine_args import not_foreseen
 from appliance.domain.placement import Pack, PlacementPlan, PlannedEngine, PlannedGpu, TurnGroup
 from appliance.placement.candidates import kv_of
 from appliance.placement.drafts import Draft, keep_sizes
@@ -165,7 +166,7 @@ def _bottleneck(prepared: Prepared, packed: Packed) -> str:
 
 def reasons_of(prepared: Prepared, plan: PlacementPlan, gap: float, left_out: tuple[str, ...] = ()) -> tuple[str, ...]:
     """What was decided beyond the picture."""
-    said = list(prepared.assignment.notes)
+    said = [*prepared.assignment.notes, *_not_foreseen(prepared, plan)]
     said += [f"{model} was left out: not all fit, and replicas_min 0 allows it" for model in left_out]
     if plan.turns:
         said.append("not all models fit at once; the engines of a turn group sleep and wake, and answer more slowly")
@@ -183,3 +184,16 @@ def reasons_of(prepared: Prepared, plan: PlacementPlan, gap: float, left_out: tu
     if idle:
         said.append("free: " + ", ".join(f"{gpu.node}/{gpu.gpu_id}" for gpu in idle))
     return tuple(said)
+
+
+def _not_foreseen(prepared: Prepared, plan: PlacementPlan) -> Iterator[str]:
+    """Placed models with options whose memory was neither reckoned nor measured yet."""
+    placed = {engine.model_id for engine in plan.engines}
+    for index, wanted in enumerate(prepared.problem.models):
+        cold = any(c.memory.source == "cold" for (model, _), c in prepared.candidates.items() if model == index)
+        args = not_foreseen(wanted.extra_args)
+        if wanted.model_id in placed and cold and args:
+            yield (
+                f"{wanted.model_id}: not foreseen: what {', '.join(args)} takes; it counts once a start has measured "
+                "it, so leave room (placement.reserve_bytes)"
+            )

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from appliance.domain import engine_args
 from appliance.domain.demand import Demand
 from appliance.domain.model import Model
 from appliance.domain.node import Node
@@ -22,7 +23,7 @@ class Wanted:
 
     `gpus` and `nodes` pin it: (node, GPU id) pairs and node names; empty: anywhere. `least_kv_bytes` is the smallest KV
     cache per GPU. With `replicas_min` 0 the model is left out where not all fit. `may_sleep`: it may take turns.
-    `extra_args` only tell one calibration from another.
+    `extra_args` are vLLM's further options, of which a few change what the memory model reckons.
     """
 
     model: Model
@@ -46,6 +47,11 @@ class Wanted:
     def model_id(self) -> str:
         """The model's id."""
         return self.model.model_id
+
+    @property
+    def weights_format(self) -> str | None:
+        """The number format of the weights in memory; None: the model's own."""
+        return self.quantization or engine_args.online_quantization(self.extra_args) or self.model.quantization
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,6 +9,9 @@ import pytest
 from appliance.domain.demand import Demand, RoleDemand
 from appliance.domain.node import Accelerator, Node
 from appliance.domain.placement import PlacementPlan, Unplaceable
+from appliance.placement.calibration import Calibration
+from appliance.placement.candidates import key_of
+from appliance.placement.engine_shape import Card
 from appliance.placement.problem import Constraints, Problem
 from appliance.placement.solver import solve
 from tests.placement.problems import GIB, h100, l4, l40s, node, problem, wanted
@@ -204,3 +207,23 @@ def test_what_bars_a_model_is_named(changes: dict[str, object], words: str) -> N
     )
     assert isinstance(refusal, Unplaceable)
     assert words in str(refusal)
+
+
+def test_an_fp8_cache_and_weights_quantised_while_loading_count() -> None:
+    one = {"roles": {"generalist": ("qwen3-8b",)}}
+    args = ("--kv-cache-dtype", "fp8", "--quantization", "fp8")
+    [plain] = plan_of(problem(l4(), models=(wanted("qwen3-8b"),), **one)).engines
+    [small] = plan_of(problem(l4(), models=(wanted("qwen3-8b", extra_args=args),), **one)).engines
+    assert small.weights_bytes < 0.65 * plain.weights_bytes
+    per_token = [e.kv_cache_memory_bytes / e.kv_tokens for e in (small, plain)]
+    assert per_token[0] == pytest.approx(per_token[1] / 2, rel=0.01)
+
+
+def test_options_whose_memory_is_unknown_are_named_until_a_start_has_measured_them() -> None:
+    asked = problem(
+        l4(), models=(wanted("qwen3-8b", extra_args=("--enable-lora",)),), roles={"generalist": ("qwen3-8b",)}
+    )
+    assert any("qwen3-8b: not foreseen: what --enable-lora takes" in reason for reason in plan_of(asked).reasons)
+    keys = [key_of(asked, asked.models[0], 1, Card(device.name, device.total_bytes)) for device in l4().accelerators]
+    measured = {key: Calibration(key, 16 * GIB, 2 * GIB, 0, overhead_bytes=GIB) for key in keys}
+    assert not any("not foreseen" in reason for reason in plan_of(replace(asked, calibrations=measured)).reasons)
