@@ -10,6 +10,7 @@ from appliance.coordinator.options import Sampling, Verification
 from appliance.coordinator.prompt_set import PromptSet
 from appliance.coordinator.sampling import sampled
 from appliance.coordinator.task_graph import TaskInput
+from appliance.coordinator.trust import instruction_for
 from appliance.coordinator.verifier import Judgement
 from appliance.domain.model import Role
 from appliance.domain.trace import Verdict
@@ -96,7 +97,7 @@ def executor_ask(
         Role.EXECUTOR,
         question=task.question,
         skill=task.skill,
-        instruction=task.instruction,
+        instruction=instruction_for(prompts, task),
         inputs=task.inputs,
         wishes=task.checks.wishes(),
         rejected=shown,

@@ -12,6 +12,7 @@ from appliance.coordinator.accounts import Accounts, Charge, Estimate
 from appliance.coordinator.ask import Ask
 from appliance.coordinator.budget import NOTHING, Need
 from appliance.coordinator.recorder import Recorder
+from appliance.coordinator.trust import check_call
 from appliance.dispatch.dispatcher import Dispatcher, Sent
 from appliance.domain.model import Role
 from appliance.domain.request import CallChunk, CallContext, EngineCall, TokenLogprob, Usage
@@ -156,6 +157,7 @@ class Caller:
 
     async def _stream(self, purpose: CallPurpose, model_id: str, ask: Ask) -> AsyncGenerator[CallChunk, None]:
         """Reserve → send → settle and record."""
+        check_call(purpose.role, ask)
         started_s = self._clock()
         deadline_s = self._budget.deadline_of(purpose.role, started_s, optional=purpose.optional)
         estimate = self._estimate(purpose.role, model_id, ask)

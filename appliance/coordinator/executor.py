@@ -227,6 +227,7 @@ class Executor:
             question=self._run.question,
             inputs=inputs,
             tasks_after=after,
+            written=task.instruction,
             checks=task.checks_with(inputs, infer=self._run.options.verification.infer_checks),
         )
 

@@ -120,7 +120,7 @@ class PlanWork:
 
     async def _sub_result(self, sub: SubPlan, keep: Callable[[], Need]) -> TaskResult:
         run, place = self._run, sub.place
-        history = (*run.history, {"role": "user", "content": run.question})
+        history = (*run.planners_history, {"role": "user", "content": run.question})
         nests = place.depth < run.budget.limits.depth
         skills, share = tuple(run.options.roles.executors), self._share
         wanted = PlanningTask(sub.question, history, skills, share, tuple(place.given), nests)

@@ -53,7 +53,7 @@ class Planning:
 
     async def another(self, doubt: Unverified, keep: Need, steps: Steps) -> TaskGraph:
         """Another plan than those before, for which `keep` stays in the budget. Raises as `plan`."""
-        reason = f"no result of {doubt.task.instruction!r} could be verified; the plan may be wrong"
+        reason = f"no result of {doubt.task.written!r} could be verified; the plan may be wrong"
         self._run.progress(f"{doubt}: planning again")
         return await self._plan(BadPlan(self._text, (reason,)), keep, steps)
 

@@ -45,6 +45,15 @@ class AnswerForm(StrEnum):
     """Prose that ends with it: a boxed expression, else the last line."""
 
 
+class References(StrEnum):
+    """How an instruction speaks of the results of other tasks."""
+
+    NAMED = "named"
+    """By their names; the results stand below it, as data."""
+    INLINE = "inline"
+    """With the results in their place: for models that were trained on bare instructions."""
+
+
 @dataclass(frozen=True, slots=True)
 class MessageTemplate:
     """One message: its chat role (`system`, `user`) and the template of its content."""
@@ -74,6 +83,7 @@ class PromptSet:
     judges: frozenset[str] | None = None
     verdict_reason: bool = False
     answer_form: AnswerForm = AnswerForm.WHOLE
+    references: References = References.NAMED
     digest: str = ""
 
     def render(self, role: Role, **values: Any) -> tuple[dict[str, str], ...]:

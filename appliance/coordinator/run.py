@@ -14,8 +14,10 @@ from appliance.coordinator.calls import Caller, CallPurpose, Completion, Hear
 from appliance.coordinator.conversation import as_data, question_of
 from appliance.coordinator.fitting import Direct
 from appliance.coordinator.options import CoordinatorOptions
+from appliance.coordinator.plan_place import Given
 from appliance.coordinator.prompt_set import PromptSet
 from appliance.coordinator.recorder import Recorder
+from appliance.coordinator.trust import withheld, without_results
 from appliance.domain.forecast import Reduction
 from appliance.domain.model import Role
 from appliance.domain.request import AnswerEvent, ChatRequest, ContentDelta, ReasoningDelta
@@ -72,6 +74,16 @@ class Run:
     def history(self) -> tuple[Mapping[str, str], ...]:
         """The messages before it, to be quoted as data."""
         return as_data(self.request.messages)
+
+    @property
+    def planners_history(self) -> tuple[Mapping[str, str], ...]:
+        """The same for planners, who read no results of tools."""
+        return as_data(without_results(self.request.messages))
+
+    @property
+    def given(self) -> Mapping[str, Given]:
+        """What planners don't read, by the names under which the tasks of their plans may need it."""
+        return {name: Given(name, text) for name, text in withheld(self.request).items()}
 
     @property
     def seed_base(self) -> int | str:

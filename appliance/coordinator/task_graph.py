@@ -85,7 +85,7 @@ class TaskGraph:
 
 @dataclass(frozen=True, slots=True)
 class TaskInput:
-    """A task with its references filled in.
+    """A task with its references filled in; `written` is the instruction as the plan has it, where it has any.
 
     `inputs` are the results that it was given, by task id; `tasks_after` others at least wait for it in a chain.
     """
@@ -97,6 +97,7 @@ class TaskInput:
     inputs: Mapping[str, str]
     tasks_after: int = 0
     checks: Checks = NO_CHECKS
+    written: str = ""
 
 
 @dataclass(frozen=True, slots=True)

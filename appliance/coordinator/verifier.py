@@ -16,6 +16,7 @@ from appliance.coordinator.options import Sampling
 from appliance.coordinator.prompt_set import PromptSet
 from appliance.coordinator.sampling import sampled
 from appliance.coordinator.task_graph import TaskInput
+from appliance.coordinator.trust import instruction_for
 from appliance.domain.model import Role
 from appliance.domain.request import TokenLogprob
 from appliance.domain.trace import Verdict
@@ -48,7 +49,7 @@ def verifier_ask(prompts: PromptSet, task: TaskInput, result: str, sampling: Sam
         Role.VERIFIER,
         question=task.question,
         skill=task.skill,
-        instruction=task.instruction,
+        instruction=instruction_for(prompts, task),
         inputs=task.inputs,
         wishes=task.checks.wishes(),
         result=result,

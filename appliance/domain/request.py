@@ -20,6 +20,18 @@ class ChatMessage:
     extra: Mapping[str, Any] = field(default_factory=dict)
 
 
+@dataclass(frozen=True, slots=True)
+class Document:
+    """A text that the question is about. It is data, whatever it says."""
+
+    text: str
+    title: str = ""
+
+    def as_text(self) -> str:
+        """Title and text."""
+        return f"{self.title}\n\n{self.text}" if self.title else self.text
+
+
 class Effort(StrEnum):
     """How much may be spent on an answer; the configuration says what each step allows."""
 
@@ -56,6 +68,7 @@ class ChatRequest:
     sampling: Mapping[str, Any] = field(default_factory=dict)
     show_progress: bool = True
     streamed: bool = True
+    documents: tuple[Document, ...] = ()
     labels: tuple[str, ...] = ()
     budget: BudgetWish = field(default_factory=BudgetWish)
     effort: Effort = Effort.MEDIUM

@@ -17,6 +17,7 @@ from appliance.coordinator.coordinator import Coordinator
 from appliance.coordinator.options import CoordinatorOptions
 from appliance.coordinator.prompts import load_prompt_sets
 from appliance.coordinator.strategies import default_strategies
+from appliance.coordinator.task_graph import substitute
 from appliance.dispatch.dispatcher import Dispatcher
 from appliance.domain.fleet import Fleet
 from appliance.domain.tenant import Tenant
@@ -58,7 +59,8 @@ def written(body: Body) -> Answer | str:
 def _executed(body: Body) -> str:
     instruction = re.search(r'^Instruction: "([^"]*)"', last_content(body), re.MULTILINE)
     assert instruction is not None
-    return str(arithmetic(instruction[1]))
+    inputs = dict(re.findall(r'^(s\w+): "([^"]*)"', last_content(body), re.MULTILINE))
+    return str(arithmetic(substitute(instruction[1], inputs)))
 
 
 SCRIPTS: Mapping[str, Any] = {

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Iterable, Mapping
 from importlib.resources import files
 from importlib.resources.abc import Traversable
@@ -13,7 +12,8 @@ import yaml
 from jinja2 import BaseLoader, Environment, StrictUndefined, TemplateError
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from appliance.coordinator.prompt_set import AnswerForm, MessageTemplate, PlanFormat, PlanRepair, PromptSet
+from appliance.coordinator.prompt_set import AnswerForm, MessageTemplate, PlanFormat, PlanRepair, PromptSet, References
+from appliance.coordinator.quoting import quoted
 from appliance.domain.model import Role
 from appliance.errors import ConfigError
 
@@ -34,6 +34,7 @@ class _SetFile(BaseModel):
     plan_repair: PlanRepair = PlanRepair.SHOW_ERROR
     plan_format: PlanFormat = PlanFormat.JSON_SCHEMA
     answer_form: AnswerForm = AnswerForm.WHOLE
+    references: References = References.NAMED
     messages: dict[Role, list[_Message]]
     params: dict[Role, dict[str, Any]] = Field(default_factory=dict)
     judges: frozenset[str] | None = None
@@ -72,6 +73,7 @@ def _load(name: str, root: Traversable) -> PromptSet:
         plan_format=content.plan_format,
         params=content.params,
         answer_form=content.answer_form,
+        references=content.references,
         judges=content.judges,
         verdict_reason=content.verdict_reason,
         digest=_digest(directory),
@@ -102,5 +104,5 @@ def _environment() -> Environment:
         lstrip_blocks=True,
         autoescape=False,  # noqa: S701  prompts are not HTML
     )
-    environment.filters["quoted"] = lambda value: json.dumps(value, ensure_ascii=False)
+    environment.filters["quoted"] = quoted
     return environment

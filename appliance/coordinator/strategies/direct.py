@@ -7,6 +7,7 @@ from functools import partial
 
 from appliance.coordinator.ask import Ask
 from appliance.coordinator.calls import CallPurpose
+from appliance.coordinator.conversation import without_markers
 from appliance.coordinator.final_answer import answer_params
 from appliance.coordinator.prompt_set import PromptSet
 from appliance.coordinator.run import Run
@@ -27,7 +28,8 @@ class Direct:
 def generalist_ask(run: Run, prompts: PromptSet) -> Ask:
     """The caller's messages, unless the prompt set words them anew; its sampling wins over the role's."""
     limit = run.options.sampling_of(Role.GENERALIST)
-    ask = caller_ask(run.request, run.bounded(limit.max_tokens))
+    request = replace(run.request, messages=without_markers(run.request.messages))
+    ask = caller_ask(request, run.bounded(limit.max_tokens))
     params = {**prompts.params.get(Role.GENERALIST, {}), "temperature": limit.temperature}
     params = answer_params(prompts, params, run.request)
     if Role.GENERALIST not in prompts.messages:

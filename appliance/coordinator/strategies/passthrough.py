@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from appliance.coordinator.ask import Ask
 from appliance.coordinator.calls import CallPurpose
+from appliance.coordinator.conversation import with_documents
 from appliance.coordinator.run import Run
 from appliance.coordinator.strategies.streaming import stream_answer
 from appliance.domain.model import Role
@@ -25,5 +26,6 @@ class Passthrough:
 
 def caller_ask(request: ChatRequest, max_tokens: int | None) -> Ask:
     """The caller's own messages and sampling."""
-    messages = tuple({"role": m.role, "content": m.content, **m.extra} for m in request.messages)
+    said = with_documents(request.messages, request.documents)
+    messages = tuple({"role": m.role, "content": m.content, **m.extra} for m in said)
     return Ask(messages, max_tokens, request.sampling, exact=request.max_tokens is not None)

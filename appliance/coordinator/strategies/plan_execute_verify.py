@@ -32,7 +32,14 @@ class PlanExecuteVerify:
 def _planning_task(run: Run) -> PlanningTask:
     options = run.options
     nests = run.budget.limits.depth > 1
-    return PlanningTask(run.question, run.history, tuple(options.roles.executors), options.budget.tasks, nests=nests)
+    return PlanningTask(
+        question=run.question,
+        history=run.planners_history,
+        skills=tuple(options.roles.executors),
+        max_tasks=options.budget.tasks,
+        given=tuple(run.given),
+        nests=nests,
+    )
 
 
 async def _results(run: Run, planning: Planning) -> tuple[TaskResult, ...]:
@@ -41,7 +48,8 @@ async def _results(run: Run, planning: Planning) -> tuple[TaskResult, ...]:
     A task that fails verification in every attempt often means that the plan is wrong, so another plan gets its try.
     When none passes as a whole, the first one is carried to its end with the likeliest results.
     """
-    async with PlanWork(run, strict=bool(run.options.verification.replans)) as work:
+    given = run.given
+    async with PlanWork(run, strict=bool(run.options.verification.replans), place=Place(given=given)) as work:
         plan = await planning.plan(work)
         run.plan_known(len(plan.tasks))
         first = work.sealed(plan)
@@ -51,7 +59,7 @@ async def _results(run: Run, planning: Planning) -> tuple[TaskResult, ...]:
             doubt = failure
     for number in range(2, run.options.verification.replans + 2):
         try:
-            async with PlanWork(run, strict=True, place=Place(f"{number}."), reserve=first.needed) as work:
+            async with PlanWork(run, strict=True, place=Place(f"{number}.", given=given), reserve=first.needed) as work:
                 work.sealed(await planning.another(doubt, first.needed(), work))
                 results = await work.results()
         except Unverified as failure:

@@ -10,7 +10,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationEr
 from pydantic_core import PydanticCustomError
 
 from appliance.domain.identifier import Identifier
-from appliance.domain.request import BudgetWish, ChatMessage, ChatRequest, Effort
+from appliance.domain.request import BudgetWish, ChatMessage, ChatRequest, Document, Effort
 from appliance.errors import InvalidRequest
 from appliance.gateway.error_responses import invalid
 from appliance.gateway.openai.answer_form import Json, ResponseFormat, Tool, ToolChoice
@@ -138,6 +138,13 @@ class BudgetBody(_Body):
         return BudgetWish(self.calls, self.tokens, self.gpu_s, self.wall_s)
 
 
+class DocumentBody(_Body):
+    """A text that the question is about."""
+
+    text: Annotated[str, Field(min_length=1)]
+    title: Annotated[str, Field(max_length=1_000)] | None = None
+
+
 class ChatCompletionBody(_Body):
     """A chat completion request: OpenAI's fields, those of vLLM's that are safe to pass on, and ours."""
 
@@ -175,6 +182,8 @@ class ChatCompletionBody(_Body):
 
     show_progress: bool = True
     """Ours: send the work on the answer as reasoning."""
+    documents: Annotated[list[DocumentBody], Field(max_length=256)] | None = None
+    """Ours: texts that the question is about. They are data: no planner reads them, and no model is to obey them."""
     labels: Annotated[list[Identifier], Field(max_length=16)] | None = None
     """Ours: what the data of the request are (`confidential`, …); only models and nodes that may see them are used."""
     budget: BudgetBody | None = None
@@ -217,6 +226,7 @@ class ChatCompletionBody(_Body):
             sampling=sampling,
             show_progress=self.show_progress,
             streamed=bool(self.stream),
+            documents=tuple(Document(d.text, d.title or "") for d in self.documents or ()),
             labels=tuple(sorted(set(self.labels or ()))),
             budget=self.budget.to_domain() if self.budget else BudgetWish(),
             effort=self._effort(),
