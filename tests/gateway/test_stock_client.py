@@ -14,6 +14,7 @@ from openai.lib.streaming.chat import ChunkEvent
 from openai.types.chat import ChatCompletion, ChatCompletionChunk
 from pydantic import BaseModel
 
+from appliance.gateway import sse
 from tests.coordinator.house import QUESTION
 from tests.fakes.answers import Fault, FaultKind
 from tests.gateway.pool import MODELS, TEAM, Pool, pool
@@ -199,8 +200,15 @@ EASY: list[Any] = [{"role": "user", "content": "hello"}]
 )  # fmt: skip
 @pytest.mark.parametrize("stream", [False, True])
 def test_errors_are_the_client_s_own(
-    error: type[openai.APIStatusError], code: str, fields: dict[str, Any], fault: Fault | None, stream: bool
+    error: type[openai.APIStatusError],
+    code: str,
+    fields: dict[str, Any],
+    fault: Fault | None,
+    stream: bool,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    monkeypatch.setattr(sse, "FIRST_BYTE_S", 60.0)  # on a slow machine too the error comes before the stream has begun
+
     async def test(built: Pool) -> None:
         with pytest.raises(error) as raised:
             await built.client.post(
