@@ -129,6 +129,9 @@ def _device(spec: EngineSpec) -> dict[str, str]:
         return {"CUDA_DEVICE_ORDER": "PCI_BUS_ID", "CUDA_VISIBLE_DEVICES": ",".join(spec.gpu_ids)} | routes
     return {
         "CUDA_VISIBLE_DEVICES": "",
+        # `--enforce-eager` leaves a few functions to be compiled at their first use: the first call that asked for
+        # logprobs, which is the first verdict, held up its engine for up to twenty seconds.
+        "TORCHDYNAMO_DISABLE": "1",
         "OMP_NUM_THREADS": str(spec.cpu_threads),
         # `auto` would bind all engines to the same cores.
         "VLLM_CPU_OMP_THREADS_BIND": "nobind",

@@ -1,4 +1,4 @@
-"""`python -m benchmarks.starter demo | evaluate | calibrate`: starts the appliance, does the job, and stops it."""
+"""`python -m benchmarks.starter demo | evaluate | strategies | calibrate`: starts, does the job, and stops it."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ from rich.progress import Progress
 from appliance.errors import ApplianceError
 from benchmarks import machine
 from benchmarks.starter import demo as demonstration
+from benchmarks.starter import strategies as by_strategy
 from benchmarks.starter import table, verdict_set
 from benchmarks.starter.appliance_process import DemoFailed, RunningAppliance, running_appliance
 from benchmarks.starter.evaluation import ONE_PASS, ORCHESTRATED, compare
@@ -79,6 +80,30 @@ def evaluate(
     ours, theirs = comparison.summary(ORCHESTRATED), comparison.summary(ONE_PASS)
     if ours["share"] <= theirs["share"]:
         raise DemoFailed("orchestrating was not better than the generalist in one pass")
+
+
+@app.command()
+def strategies(
+    config: Config = Path("config/starter.yaml"),
+    problems: Annotated[int, typer.Option(help="Problems for each strategy, spread over the numbers of steps.")] = 150,
+    concurrency: Annotated[int, typer.Option(help="Problems asked at the same time.")] = 12,
+    out: Annotated[Path, typer.Option(help="Where the result is written.")] = RESULTS / "starter-strategies.json",
+) -> None:
+    """The held-out set once for each strategy, with what an answer costs; writes the figures and the machine."""
+    console = Console()
+    chosen = spread(load(), problems)
+    started = time.monotonic()
+    with running_appliance(config) as running:
+        answers = asyncio.run(by_strategy.compare(running, chosen, by_strategy.WAYS, concurrency=concurrency))
+    document = {
+        "command": f"python -m benchmarks.starter strategies --problems {len(chosen)} --concurrency {concurrency}",
+        "seconds": round(time.monotonic() - started, 1),
+        "machine": machine.describe(),
+        **by_strategy.as_document(answers),
+    }
+    out.write_text(json.dumps(document, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    Console(width=max(TABLE_WIDTH, console.width)).print(by_strategy.table(document))
+    console.print(f"written to {out}")
 
 
 @app.command()

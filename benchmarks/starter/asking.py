@@ -1,12 +1,18 @@
-"""Questions to the running appliance through the stock `openai` client."""
+"""Questions to the running appliance through the stock `openai` client, and the traces of their answers."""
 
 from __future__ import annotations
 
+import asyncio
 import time
 from dataclasses import dataclass
 from typing import Any
 
+import aiohttp
 from openai import AsyncOpenAI
+from pydantic import TypeAdapter
+
+from appliance.domain.trace import Trace
+from benchmarks.starter.appliance_process import DemoFailed
 
 SEPARATOR = ";"
 """A starter model writes its working before the last of these and the answer after it."""
@@ -48,6 +54,16 @@ async def ask(client: AsyncOpenAI, model: str, question: str, **params: Any) -> 
         strategy=about.get("strategy", ""),
         calls=about.get("calls", 0),
     )
+
+
+async def trace_of(http: aiohttp.ClientSession, url: str, trace_id: str) -> Trace:
+    """The trace of an answer. Raises DemoFailed when none was kept."""
+    for _ in range(20):  # it is written just after the answer's last byte
+        async with http.get(f"{url}/v1/traces/{trace_id}") as answer:
+            if answer.status == 200:
+                return TypeAdapter(Trace).validate_json(await answer.read())
+        await asyncio.sleep(0.1)
+    raise DemoFailed(f"no trace {trace_id} was kept")
 
 
 def final_answer(text: str) -> str:

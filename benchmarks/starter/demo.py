@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -11,7 +10,6 @@ from pathlib import Path
 
 import aiohttp
 from openai import AsyncOpenAI
-from pydantic import TypeAdapter
 from rich._export_format import CONSOLE_SVG_FORMAT
 from rich.console import Console
 from rich.table import Table
@@ -19,7 +17,7 @@ from rich.table import Table
 from appliance.cli.trace_view import render
 from appliance.domain.trace import Trace, Verdict
 from benchmarks.starter.appliance_process import DemoFailed, RunningAppliance
-from benchmarks.starter.asking import Reply, ask
+from benchmarks.starter.asking import Reply, ask, trace_of
 from benchmarks.starter.evaluation import AUTO, GENERALIST
 from benchmarks.starter.suite import Problem
 
@@ -60,7 +58,7 @@ async def show(running: RunningAppliance, problems: Sequence[Problem], console: 
         for number, problem in enumerate(problems, 1):
             auto = await ask(client, AUTO, problem.question)
             alone = await ask(client, GENERALIST, problem.question, temperature=0)
-            one = Shown(problem, auto, alone, await _trace(http, running.url, auto.trace_id))
+            one = Shown(problem, auto, alone, await trace_of(http, running.url, auto.trace_id))
             _print(console, number, one)
             shown.append(one)
     return shown
@@ -109,15 +107,6 @@ def draw(shown: Sequence[Shown], path: Path) -> None:
     without_fonts = re.sub(r"@font-face\s*{{.*?}}", "", CONSOLE_SVG_FORMAT, flags=re.DOTALL)
     path.parent.mkdir(parents=True, exist_ok=True)
     console.save_svg(str(path), title="make demo", code_format=without_fonts)
-
-
-async def _trace(http: aiohttp.ClientSession, url: str, trace_id: str) -> Trace:
-    for _ in range(20):  # it is written just after the answer's last byte
-        async with http.get(f"{url}/v1/traces/{trace_id}") as answer:
-            if answer.status == 200:
-                return TypeAdapter(Trace).validate_json(await answer.read())
-        await asyncio.sleep(0.1)
-    raise DemoFailed(f"no trace {trace_id} was kept")
 
 
 def _print(console: Console, number: int, one: Shown) -> None:

@@ -34,6 +34,8 @@ def test_the_likeliest_candidate_is_the_answer() -> None:
         assert (finished(events).strategy, finished(events).calls) == ("best_of_n", 8)
         assert sorted(verdict.probability for verdict in built.trace.verdicts) == pytest.approx([0.1, 0.2, 0.6, 0.85])
         assert {verdict.verifier_model_id for verdict in built.trace.verdicts} == {"verifier"}
+        (task,) = built.trace.tasks
+        assert (task.attempts, task.accepted_attempt) == (4, 3)
 
     run(main())
 

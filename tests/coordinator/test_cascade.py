@@ -49,6 +49,8 @@ def test_what_does_not_pass_goes_to_the_larger_model_and_is_never_shown() -> Non
         assert "generalist-2 ✗ 0.10: the next stage answers" in reasoning(events)
         assert generalists(built) == ["generalist-2", "generalist"]
         assert len(built.trace.verdicts) == 1
+        (task,) = built.trace.tasks
+        assert (task.attempts, task.accepted_attempt) == (2, 2)
 
     run(main())
 

@@ -100,6 +100,7 @@ def test_the_environment_is_offline_and_holds_nothing_of_the_parents_secrets() -
     assert not {"PYTHONPATH", "VLLM_CPU_KVCACHE_SPACE"} & environment.keys()
     assert environment["PATH"] == "/engine/bin:/usr/bin"
     assert environment["CUDA_VISIBLE_DEVICES"] == ""
+    assert environment["TORCHDYNAMO_DISABLE"] == "1"
     assert (environment["OMP_NUM_THREADS"], environment["VLLM_CPU_OMP_THREADS_BIND"]) == ("2", "nobind")
     assert environment["HF_HUB_OFFLINE"] == environment["VLLM_NO_USAGE_STATS"] == "1"
     for variable in ("HF_HOME", "VLLM_CACHE_ROOT", "TRITON_CACHE_DIR", "TORCHINDUCTOR_CACHE_DIR", "XDG_CACHE_HOME"):

@@ -41,7 +41,8 @@ class BestOfN:
         if obstacle := judge.obstacle(whole_answer(run)):
             run.recorder.fallback(Role.VERIFIER, obstacle, "the most frequent answer is taken instead of the likeliest")
             return await self._without_a_judge.answer(run)
-        return _best(run, await _judged(run, judge)).say(run)
+        found = await _judged(run, judge)
+        return _best(run, found).say(run, of=len(found))
 
 
 async def _judged(run: Run, judge: Judge) -> list[_Judged]:

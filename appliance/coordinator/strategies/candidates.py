@@ -22,6 +22,7 @@ from appliance.coordinator.task_graph import TaskInput
 from appliance.coordinator.voting import normalised
 from appliance.domain.model import Role
 from appliance.domain.request import ContentDelta, ReasoningDelta
+from appliance.domain.trace import Outcome, TaskRecord
 
 SKILL = "answer"
 """What a prompt set's `judges` calls whole answers."""
@@ -45,11 +46,12 @@ class Candidate:
         """It is there and was not cut off."""
         return not unusable(self.answer, self.finish_reason)
 
-    def say(self, run: Run) -> str:
-        """Give it to the caller; returns its finish reason."""
+    def say(self, run: Run, *, of: int) -> str:
+        """Give it to the caller, the chosen one of so many that were drawn; returns its finish reason."""
         if self.working:
             run.say(ReasoningDelta(self.working))
         run.say(ContentDelta(self.answer))
+        record(run, of, self.number)
         return self.finish_reason or "stop"
 
     def key(self, run: Run) -> str:
@@ -102,6 +104,22 @@ def answer_need(run: Run) -> Need:
     """What must stay in the budget for one more whole answer."""
     ask = generalist_ask(run, run.prompt_sets[run.options.roles.generalist[0]])
     return Need(1, ask.tokens_estimate)
+
+
+def record(run: Run, drawn: int, chosen: int | None) -> None:
+    """Put into the trace which of the answers drawn was given; None: none of them."""
+    run.recorder.task(
+        TaskRecord(
+            task_id=TASK_ID,
+            skill=SKILL,
+            needs=(),
+            outcome=Outcome.ERROR if chosen is None else Outcome.OK,
+            attempts=drawn,
+            accepted_attempt=chosen,
+            instruction=run.question,
+            result=None if chosen is None else "".join(run.answer),
+        )
+    )
 
 
 def judge_of(run: Run) -> Judge:

@@ -9,7 +9,7 @@ from functools import partial
 from appliance.coordinator.calls import CallPurpose
 from appliance.coordinator.judge import Judge
 from appliance.coordinator.run import RoleFailed, Run
-from appliance.coordinator.strategies.candidates import Candidate, draw, judge_of, whole_answer
+from appliance.coordinator.strategies.candidates import Candidate, draw, judge_of, record, whole_answer
 from appliance.coordinator.strategies.direct import generalist_ask
 from appliance.coordinator.strategies.passthrough import TASK_ID
 from appliance.coordinator.strategies.strategy import Strategy
@@ -50,19 +50,20 @@ class Cascade:
         rejected: list[_Rejected] = []
         accepted = await _accepted(run, judge, rejected)
         if accepted is not None:
-            return accepted.say(run)
+            return accepted.say(run, of=len(rejected) + 1)
         try:
             return await self._last(run)
         except (RoleFailed, BudgetExhausted) as failure:
             if not rejected or not run.withdraw():
                 raise
-            return _likeliest(run, rejected, failure).say(run)
+            return _likeliest(run, rejected, failure).say(run, of=len(rejected))
 
     async def _last(self, run: Run) -> str:
         """The stage whose answer is taken as it comes."""
         then = run.options.cascade.then
         if then is None:
             return await _streamed(run, _models(run)[-1:], len(_models(run)))
+        record(run, len(_models(run)), None)
         run.progress(f"no model's answer passed: {then} goes on")
         return await self._strategies[then].answer(run)
 
@@ -112,4 +113,6 @@ def _likeliest(run: Run, rejected: list[_Rejected], failure: Exception) -> Candi
 async def _streamed(run: Run, models: tuple[str, ...], number: int) -> str:
     """The answer of the first of `models` that begins one."""
     purpose = CallPurpose(Role.GENERALIST, TASK_ID, number)
-    return await stream_answer(run, purpose, models, partial(generalist_ask, run))
+    finish_reason = await stream_answer(run, purpose, models, partial(generalist_ask, run))
+    record(run, number, number)
+    return finish_reason

@@ -26,7 +26,8 @@ class SelfConsistency:
 
     async def answer(self, run: Run) -> str:
         """Say the first answer of the majority, once it is certain."""
-        return by_majority(run, await _Samples(run).drawn()).say(run)
+        samples = await _Samples(run).drawn()
+        return by_majority(run, samples).say(run, of=len(samples))
 
 
 class _Samples:
