@@ -126,23 +126,9 @@ def summary(answered: Sequence[Answered], baseline: Sequence[Answered]) -> dict[
 
 def table(document: dict[str, Any]) -> RenderableType:
     """One row a way, and why some ways did something else than they are called."""
-    rows = Table(
-        title="Right answers by strategy (easy: no working needed; steps: one and more), and what an answer costs"
-    )
+    rows = Table(title="Right answers by strategy (easy: no working needed), and what an answer costs")
     rows.add_column("strategy", no_wrap=True)
-    for name in (
-        "right",
-        "95% CI",
-        "p vs direct",
-        "easy",
-        "steps",
-        "calls",
-        "tokens",
-        "engine s",
-        "per right",
-        "p50 s",
-        "p95 s",
-    ):
+    for name in _COLUMNS:
         rows.add_column(name, justify="right", no_wrap=True)
     notes = []
     for way, one in document["ways"].items():
