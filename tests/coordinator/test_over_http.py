@@ -53,11 +53,13 @@ class Served:
 
 @asynccontextmanager
 async def served(
-    faults: Mapping[str, Fault] | None = None, options: CoordinatorOptions = OPTIONS
+    faults: Mapping[str, Fault] | None = None,
+    options: CoordinatorOptions = OPTIONS,
+    scripts: Mapping[str, Any] = SCRIPTS,
 ) -> AsyncIterator[Served]:
     async with AsyncExitStack() as stack:
         servers = {}
-        for model_id, script in SCRIPTS.items():
+        for model_id, script in scripts.items():
             fault = (faults or {}).get(model_id)
             servers[model_id] = await stack.enter_async_context(
                 FakeVllm(model=model_id, script=script, faults=[fault] if fault else [])
@@ -68,7 +70,7 @@ async def served(
         (starter,) = load_prompt_sets(["starter"]).values()
         coordinator = Coordinator(
             options,
-            dict.fromkeys(SCRIPTS, starter),
+            dict.fromkeys(scripts, starter),
             Dispatcher(fleet, client),
             traces,
             default_strategies(),
