@@ -355,6 +355,9 @@ class LedgerSettings(_Section):
 
     file: Path = Path("ledger.sqlite")
     """SQLite file, below `data_dir` unless absolute."""
+    journal_file: Path = Path("journal.sqlite")
+    """SQLite file of the requests that are being answered, below `data_dir` unless absolute. After a crash the next
+    start makes traces of it."""
     keep_content: bool = False
     """Keep prompts and answers in traces; without it only sizes, times and verdicts are kept."""
     keep_days: int = Field(30, ge=1)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -36,8 +36,8 @@ class Parts:
     """What an appliance is made of.
 
     `plan` is what it starts by, None where it follows its pool; `replanning` makes it anew later, where it may.
-    `notes` are for the log. `verify` checks the weights on
-    disk; `release` gives lock and port back.
+    `notes` are for the log. `save_interrupted` makes traces of what a killed process was answering. `verify` checks
+    the weights on disk; `release` gives lock and port back.
     """
 
     data_dir: Path
@@ -54,6 +54,7 @@ class Parts:
     plan: PlacementPlan | None
     replanning: Replanning | None
     notes: tuple[str, ...]
+    save_interrupted: Callable[[], Awaitable[int]]
     verify: Callable[[], None]
     release: Callable[[], None]
 
@@ -93,6 +94,7 @@ class Appliance:
             _log.info("placement", note=note)
         self._answering = asyncio.create_task(parts.server.serve(), name="gateway")
         await parts.traces.prune(time.time() - parts.keep_days * _DAY_S)
+        await parts.save_interrupted()
         await asyncio.to_thread(parts.verify)
         self._sampling = asyncio.create_task(parts.sampler.run(), name="sampler")
         await parts.supervisor.start(progress)

@@ -15,6 +15,7 @@ from appliance.bootstrap.appliance import Appliance, Parts
 from appliance.bootstrap.data_dir import locked
 from appliance.bootstrap.demand_tally import DemandTally
 from appliance.bootstrap.engine_ports import EnginePorts
+from appliance.bootstrap.interrupted import save_interrupted
 from appliance.bootstrap.lineup import Lineup, decide
 from appliance.bootstrap.measurements import Measurements
 from appliance.bootstrap.model_priors import model_priors
@@ -45,6 +46,7 @@ from appliance.gateway.app import build as build_gateway
 from appliance.gateway.auth import Authenticator, KeyRing, OpenDoor, read_or_make_keys
 from appliance.gateway.openai.models import ModelListing
 from appliance.inventory.nvml import free_bytes
+from appliance.ledger.journal import JournalFile
 from appliance.ledger.trace_store import TraceStore
 from appliance.supervisor.probe import ProbePolicy
 from appliance.supervisor.reconcile import RestartPolicy
@@ -78,9 +80,11 @@ def build(settings: Settings, *, make_launcher: LauncherMaker | None = None) -> 
             TraceStore(settings.below_data_dir(settings.ledger.file)),
             DemandTally(settings.coordinator.virtual_model),
         )
-        coordinator = _coordinator(
-            lineup, Dispatcher(fleet, client, policy=policy), policy, CountedTraces(traces, metrics, tally)
+        counted = CountedTraces(traces, metrics, tally)
+        journal = held.enter_context(
+            closing(JournalFile(settings.below_data_dir(settings.ledger.journal_file), metrics.journal_failed))
         )
+        coordinator = _coordinator(lineup, Dispatcher(fleet, client, policy=policy), policy, counted, journal)
         app = build_gateway(
             GatewayParts(
                 answerer=coordinator,
@@ -116,6 +120,7 @@ def build(settings: Settings, *, make_launcher: LauncherMaker | None = None) -> 
             notes=lineup.notes,
             client=client,
             traces=traces,
+            save_interrupted=partial(save_interrupted, journal, traces, counted),
             verify=partial(verify, settings, lineup.served),
             release=held.pop_all().close,
         )
@@ -127,6 +132,7 @@ def _coordinator(
     dispatcher: Dispatcher,
     policy: DataPolicy,
     traces: CountedTraces,
+    journal: JournalFile,
 ) -> Coordinator:
     settings, models = lineup.settings, lineup.models
     sets = load_prompt_sets(model.prompt_set for model in models.values())
@@ -147,6 +153,7 @@ def _coordinator(
         salt_secret=secrets.token_bytes(32),
         priors=model_priors(lineup),
         policy=policy,
+        journal=journal,
     )
 
 

@@ -17,7 +17,13 @@ ROLE_STYLES = {
     Role.SYNTHESIZER: "blue",
     Role.GENERALIST: "blue",
 }
-OUTCOME_STYLES = {Outcome.OK: "green", Outcome.ERROR: "red", Outcome.CANCELLED: "yellow", Outcome.SKIPPED: "dim"}
+OUTCOME_STYLES = {
+    Outcome.OK: "green",
+    Outcome.ERROR: "red",
+    Outcome.CANCELLED: "yellow",
+    Outcome.SKIPPED: "dim",
+    Outcome.INTERRUPTED: "red",
+}
 _VERDICT_MARKS = {Verdict.PASS: ("✓", "green"), Verdict.FAIL: ("✗", "red"), Verdict.UNSURE: ("?", "yellow")}
 _NEVER_S = float("inf")
 

@@ -14,6 +14,7 @@ from appliance.coordinator.budget import NOTHING, Need
 from appliance.coordinator.recorder import Recorder
 from appliance.coordinator.trust import check_call
 from appliance.dispatch.dispatcher import Dispatcher, Sent
+from appliance.domain.journal import CallSent
 from appliance.domain.model import Role
 from appliance.domain.request import CallChunk, CallContext, EngineCall, TokenLogprob, Usage
 from appliance.domain.trace import CallRecord, Outcome
@@ -60,6 +61,7 @@ class Completion:
 class _Running:
     """A call on its way, and what is known of it so far. Times are on the caller's clock."""
 
+    call_id: str
     purpose: CallPurpose
     model_id: str
     ask: Ask
@@ -164,7 +166,7 @@ class Caller:
         charge = self._accounts.reserve(
             estimate, purpose.role, started_s, deadline_s, purpose.keep, optional=purpose.optional
         )
-        running = _Running(purpose, model_id, ask, estimate, charge, started_s, deadline_s)
+        running = _Running(f"c{next(self._numbers)}", purpose, model_id, ask, estimate, charge, started_s, deadline_s)
         try:
             async with aclosing(self._sent(running)) as chunks:
                 async for chunk in chunks:
@@ -192,6 +194,7 @@ class Caller:
     def _sent(self, running: _Running) -> AsyncGenerator[CallChunk, None]:
         def on_sent(sent: Sent) -> None:
             running.sent, running.sent_s = sent, self._clock()
+            self._recorder.sent(self._sending(running, sent))
 
         identity, ask = self._recorder.identity, running.ask
         context = CallContext(
@@ -210,6 +213,20 @@ class Caller:
         )
         call = EngineCall(running.model_id, ask.messages, ask.sent_max_tokens, ask.params)
         return self._dispatcher.stream(call, context, on_sent)
+
+    def _sending(self, running: _Running, sent: Sent) -> CallSent:
+        return CallSent(
+            call_id=running.call_id,
+            task_id=running.purpose.task_id,
+            role=running.purpose.role,
+            model_id=running.model_id,
+            engine_id=sent.engine_id,
+            attempt=running.purpose.attempt,
+            started_s=running.started_s - self._budget.started_s,
+            queue_s=sent.queue_s,
+            prompt_tokens=running.ask.prompt_tokens_estimate,
+            reserved_tokens=running.estimate.tokens,
+        )
 
     def _in_time(self, failure: ApplianceError, deadline_s: float) -> ApplianceError:
         """A call that the deadline ended, in the line or on the engine, was stopped by the budget."""
@@ -232,7 +249,7 @@ class Caller:
         self._accounts.settle(running.charge, usage.total_tokens, gpu_s, now_s, sent=sent is not None)
         self._recorder.call(
             CallRecord(
-                call_id=f"c{next(self._numbers)}",
+                call_id=running.call_id,
                 task_id=purpose.task_id,
                 role=purpose.role,
                 model_id=running.model_id,

@@ -26,12 +26,13 @@ from appliance.coordinator.strategies.strategy import Strategy
 from appliance.coordinator.tenant_budget import TenantAccounts
 from appliance.dispatch.dispatcher import Dispatcher
 from appliance.domain.forecast import Forecast
+from appliance.domain.journal import NO_JOURNAL, Journal, RequestBegun
 from appliance.domain.model import Role
 from appliance.domain.policy import OPEN, DataPolicy
 from appliance.domain.request import UNRELATED, AnswerEvent, ChatRequest, Effort, Finished, Origin
 from appliance.domain.strategy import DIRECT, PASSTHROUGH
 from appliance.domain.tenant import Tenant
-from appliance.domain.trace import Decision, Outcome, Trace
+from appliance.domain.trace import BudgetRecord, Decision, Outcome, Trace
 from appliance.errors import (
     ApplianceError,
     BudgetExhausted,
@@ -75,6 +76,7 @@ class Coordinator:
         salt_secret: bytes,
         policy: DataPolicy = OPEN,
         priors: Mapping[str, ModelPrior] | None = None,
+        journal: Journal = NO_JOURNAL,
         clock: Callable[[], float] = time.monotonic,
         wall_clock: Callable[[], float] = time.time,
     ) -> None:
@@ -88,6 +90,7 @@ class Coordinator:
         self._strategies = strategies
         self._salt_secret = salt_secret
         self._policy = policy
+        self._journal = journal
         self._clock = clock
         self._wall_clock = wall_clock
         self.tenants = TenantAccounts(options.tenant_budget)
@@ -158,6 +161,7 @@ class Coordinator:
         )
         request = replace(request, labels=tuple(sorted(labels)))
         tree = self.admission.tree(request, options)
+        recorder.page = self._journal.begin(_begun(identity, budget.record(started_s), request, tenant))
         return Run(request, options, self._prompt_sets, accounts, recorder, caller, self.admission, tree)
 
     async def _work(self, run: Run) -> Finished:
@@ -194,7 +198,8 @@ class Coordinator:
     async def _answered(self, run: Run) -> tuple[str, str]:
         """The strategy that answered and the finish reason."""
         decision = self._decide(run)
-        decision = run.recorder.decision = run.admitted(decision)
+        decision = run.admitted(decision)
+        run.recorder.decided(decision)
         if decision.strategy not in (DIRECT, PASSTHROUGH):
             run.progress(f"orchestrating: {decision.strategy}")
         try:
@@ -240,8 +245,10 @@ class Coordinator:
         record = run.budget.record(self._clock())
         trace = run.recorder.trace(record, outcome, error, run.question, answer, run.request)
         self.admission.learn(run.tree, trace)
+        run.recorder.ended(trace)
         try:
             await self._traces.save(trace)
+            run.recorder.page.tear_out()
         except Exception as failure:  # whatever the sink raises: the answer was given
             logger.error("trace %s was not saved: %s", trace.trace_id, type(failure).__name__)
 
@@ -253,6 +260,19 @@ async def _ended(work: asyncio.Task[Finished]) -> None:
         await asyncio.wait({work})
     if not work.cancelled():
         work.exception()
+
+
+def _begun(identity: Identity, budget: BudgetRecord, request: ChatRequest, tenant: Tenant) -> RequestBegun:
+    return RequestBegun(
+        trace_id=identity.trace_id,
+        request_id=identity.request_id,
+        tenant=identity.tenant,
+        requested_model=identity.requested_model,
+        created_unix_s=identity.created_unix_s,
+        budget=budget,
+        origin=identity.origin,
+        request=request if tenant.keep_content else None,
+    )
 
 
 def _finished(run: Run, strategy: str, finish_reason: str) -> Finished:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 
 from appliance.domain.forecast import Reduction
+from appliance.domain.journal import NO_PAGE, CallSent, JournalPage, RequestEnded
 from appliance.domain.model import Role
 from appliance.domain.request import UNRELATED, ChatRequest, Origin, Usage
 from appliance.domain.trace import (
@@ -34,10 +35,11 @@ class Identity:
 
 @dataclass(slots=True)
 class Recorder:
-    """The records of one request, in the order in which things ended."""
+    """The records of one request, in the order in which things ended; the journal's `page` hears of each at once."""
 
     identity: Identity
     keep_content: bool
+    page: JournalPage = NO_PAGE
     decision: Decision = field(default_factory=lambda: Decision("none", ()))
     reduced: list[Reduction] = field(default_factory=list)
     _calls: list[CallRecord] = field(default_factory=list)
@@ -45,17 +47,34 @@ class Recorder:
     _fallbacks: list[Fallback] = field(default_factory=list)
     _tasks: dict[str, TaskRecord] = field(default_factory=dict)
 
+    def decided(self, decision: Decision) -> None:
+        """How the request is answered."""
+        self.decision = decision
+        self.page.note(decision)
+
+    def left_out(self, reduction: Reduction) -> None:
+        """A part of the whole plan does not fit and is not done."""
+        self.reduced.append(reduction)
+        self.page.note(reduction)
+
+    def sent(self, call: CallSent) -> None:
+        """A call went to an engine."""
+        self.page.note(call)
+
     def call(self, record: CallRecord) -> None:
         """An engine call ended."""
         self._calls.append(record if self.keep_content else replace(record, prompt=None, answer=None))
+        self.page.note(self._calls[-1])
 
     def verdict(self, record: VerdictRecord) -> None:
         """A verdict was given."""
         self._verdicts.append(record if self.keep_content else replace(record, reason=""))
+        self.page.note(self._verdicts[-1])
 
     def fallback(self, role: Role, reason: str, action: str) -> None:
         """The request goes on another way; neither text may quote contents."""
         self._fallbacks.append(Fallback(role, reason, action))
+        self.page.note(self._fallbacks[-1])
 
     def planned(self, record: TaskRecord) -> None:
         """A step of a plan; it stands as skipped until it is heard of again."""
@@ -66,6 +85,11 @@ class Recorder:
         """A task ended; replaces what was known of it."""
         kept = record if self.keep_content else replace(record, instruction=None, result=None)
         self._tasks[record.task_id] = kept
+        self.page.note(kept)
+
+    def ended(self, trace: Trace) -> None:
+        """The request is over; `trace` tells all of it."""
+        self.page.note(RequestEnded(trace.outcome, trace.error, trace.duration_s, trace.answer))
 
     @property
     def usage(self) -> Usage:

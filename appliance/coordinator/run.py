@@ -111,7 +111,7 @@ class Run:
     def _reduce(self, options: CoordinatorOptions, steps: Sequence[Reduction]) -> None:
         self.options = options
         for left_out in steps:
-            self.recorder.reduced.append(left_out)
+            self.recorder.left_out(left_out)
             self.progress(f"reduced: {left_out.step} ({left_out.reason})")
 
     def say(self, delta: ReasoningDelta | ContentDelta) -> None:

@@ -25,6 +25,8 @@ class Outcome(StrEnum):
     ERROR = "error"
     CANCELLED = "cancelled"
     SKIPPED = "skipped"
+    INTERRUPTED = "interrupted"
+    """The process ended in the middle of it."""
 
 
 @dataclass(frozen=True, slots=True)

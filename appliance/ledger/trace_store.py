@@ -51,6 +51,11 @@ class TraceStore:
         body = await self._run(lambda connection: connection.execute(query).scalar_one_or_none())
         return None if body is None else _read(trace_id, body)
 
+    async def has(self, trace_id: str) -> bool:
+        """Whether there is a trace of this id, readable or not."""
+        query = select(traces.c.trace_id).where(traces.c.trace_id == trace_id)
+        return await self._run(lambda connection: connection.execute(query).scalar_one_or_none() is not None)
+
     async def page(self, query: TraceQuery) -> TracePage:
         """One page, newest first. Raises InvalidRequest when the cursor is none."""
         statement = query.statement()

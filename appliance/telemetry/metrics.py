@@ -98,6 +98,9 @@ class Metrics:
         self._fallbacks = Counter(
             "appliance_fallbacks", "Requests that went on another way than planned", ["role"], registry=registry
         )
+        self._journal_failures = Counter(
+            "appliance_journal_failures", "Writes to the journal that failed", registry=registry
+        )
         self._budget_stops = Counter(
             "appliance_budget_stops", "Requests stopped by their budget", ["limit"], registry=registry
         )
@@ -115,6 +118,10 @@ class Metrics:
     def first_token(self, *, strategy: str, after_s: float) -> None:
         """Note when the first text of an answer was sent."""
         self._first_byte.labels(strategy).observe(after_s)
+
+    def journal_failed(self) -> None:
+        """Count a write to the journal that failed."""
+        self._journal_failures.inc()
 
     def record_trace(self, trace: Trace) -> None:
         """Count the calls, tokens, verdicts and fallbacks of one request."""

@@ -15,6 +15,7 @@ from appliance.coordinator.strategies import default_strategies
 from appliance.dispatch.dispatcher import Dispatcher
 from appliance.domain.engine import EngineState, EngineStatus
 from appliance.domain.fleet import Fleet
+from appliance.domain.journal import NO_JOURNAL, Journal
 from appliance.domain.model import Role
 from appliance.domain.policy import OPEN, DataPolicy
 from appliance.domain.request import (
@@ -122,6 +123,7 @@ def house(
     prompt_sets: Mapping[str, str] | None = None,
     down: tuple[str, ...] = (),
     policy: DataPolicy = OPEN,
+    journal: Journal = NO_JOURNAL,
 ) -> House:
     """Build one; `down` models have no ready engine. Call it inside a running loop."""
     sets = load_prompt_sets(("starter", "instruct"))
@@ -138,6 +140,7 @@ def house(
         default_strategies(),
         salt_secret=b"secret",
         policy=policy,
+        journal=journal,
         clock=clock,
         wall_clock=lambda: 1_700_000_000.0,
     )

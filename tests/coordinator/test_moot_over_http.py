@@ -38,7 +38,7 @@ def test_of_a_rejected_plan_while_it_is_still_written() -> None:
     async def main() -> None:
         async with served({"math": Fault(FaultKind.HANG, times=1, match="12*7")}, ROOMY, scripts) as house:
             planner, math = house.servers["planner"], house.servers["math"]
-            planner.latency_s = 0.01
+            planner.latency_s = 0.004
             asking = asyncio.create_task(_said(house))
             await until(lambda: math.running == 1)
             await until(lambda: math.running == 0)

@@ -1,0 +1,33 @@
+"""What a killed appliance was answering becomes traces at the next start."""
+
+from __future__ import annotations
+
+import structlog
+
+from appliance.bootstrap.traces import CountedTraces
+from appliance.ledger.interrupted import trace_of
+from appliance.ledger.journal import JournalFile
+from appliance.ledger.trace_store import TraceStore
+
+_log = structlog.get_logger(__name__)
+
+
+async def save_interrupted(journal: JournalFile, store: TraceStore, sink: CountedTraces) -> int:
+    """Save a trace for each page that was left, and say how many. One that is in the ledger already stays as it is.
+
+    A page whose trace can't be saved stays for the next start.
+    """
+    saved = 0
+    for page in journal.left:
+        trace = trace_of(page.events, page.heard_unix_s)
+        try:
+            if trace is not None and not await store.has(trace.trace_id):
+                await sink.save(trace)
+                saved += 1
+        except Exception as failure:  # whatever the ledger raises: the appliance can answer without it
+            _log.error("an interrupted request's trace was not saved", kind=type(failure).__name__)
+            continue
+        journal.forget(page)
+    if saved:
+        _log.warning("requests were interrupted when the appliance last ended", traces=saved)
+    return saved
