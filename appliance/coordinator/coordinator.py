@@ -50,7 +50,7 @@ _GRACE_S = 1.0
 
 
 class TraceSink(Protocol):
-    """Where traces go."""
+    """Where traces go. Whoever reads after `save` was called finds the trace, even where that has not returned yet."""
 
     async def save(self, trace: Trace) -> None:
         """Store one trace."""
@@ -107,7 +107,7 @@ class Coordinator:
         tenant: Tenant,
         origin: Origin = UNRELATED,
     ) -> AsyncGenerator[AnswerEvent, None]:
-        """Yield the events of the answer, `Finished` last; its trace is saved by then.
+        """Yield the events of the answer, `Finished` last; its trace is with the sink by then.
 
         Raises RequestError, EngineError, BudgetExhausted and Overloaded, after the events that came before. Closing
         it cancels every call below; the trace is saved in that case too.
@@ -165,7 +165,7 @@ class Coordinator:
         return Run(request, options, self._prompt_sets, accounts, recorder, caller, self.admission, tree)
 
     async def _work(self, run: Run) -> Finished:
-        """Answer, and save the trace whatever way that ends."""
+        """Answer, and save the trace whatever way that ends; a good answer does not wait for the disk."""
         outcome, error = Outcome.ERROR, ""
         try:
             run.accounts.tenant.enter(self._clock())
@@ -184,7 +184,9 @@ class Coordinator:
         finally:
             run.admission.close(run.tree)
             run.accounts.tenant.leave(self._clock())
-            await asyncio.shield(self._saving(run, outcome, error))
+            saving = self._saving(run, outcome, error)
+            if outcome is not Outcome.OK:
+                await asyncio.shield(saving)
         return _finished(run, strategy, finish_reason)
 
     async def _answered_in_time(self, run: Run) -> tuple[str, str]:

@@ -277,7 +277,7 @@ class Dispatcher:
         try:
             async with contextlib.aclosing(self._client.stream_chat(engine, call, ctx)) as chunks:
                 async for chunk in chunks:
-                    yield replace(chunk, engine_id=engine.engine_id)
+                    yield chunk if chunk.engine_id else replace(chunk, engine_id=engine.engine_id)
             well = True
         finally:
             ended_s = self._clock()

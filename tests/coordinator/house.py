@@ -91,8 +91,8 @@ class MemoryTraces:
     saved: list[Trace] = field(default_factory=list)
 
     async def save(self, trace: Trace) -> None:
-        await asyncio.sleep(0.001)
         self.saved.append(trace)
+        await asyncio.sleep(0)
 
 
 @dataclass(slots=True)
