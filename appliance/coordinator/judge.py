@@ -39,7 +39,7 @@ class Judge:
         self._run = run
         self._keep = keep
         self._known: dict[Hashable, _Judged] = {}
-        self._gave_up = False
+        self._silent: set[str] = set()
 
     def obstacle(self, task: TaskInput) -> str:
         """Why nobody can judge results of a task; empty when somebody can."""
@@ -61,11 +61,13 @@ class Judge:
         problem = unusable(result, finish_reason)
         if problem:
             return self._recorded(task, attempt, _Judged(Judgement(Verdict.FAIL, 0.0, problem, problem)))
+        if not self._run.options.verification.enabled:  # asked anew: a smaller plan may go on without verification
+            return None
         decided = examine(task.checks, result, {**task.inputs, QUESTION: task.question})
         if decided is not None:
             return self._recorded(task, attempt, _Judged(_by_rule(decided)))
         judges = self._jury(task, author)
-        if not self._verifies() or not judges:
+        if not judges:
             return None
         known = self._known.get(_key(task, result, author))
         if known is not None:
@@ -76,17 +78,13 @@ class Judge:
         except BudgetExhausted:
             return None
         except RoleFailed as failure:
-            self._give_up(failure)
+            self._give_up(judges, failure)
             return None
-
-    def _verifies(self) -> bool:
-        """The options are asked anew: a plan that turns out too large goes on without verification."""
-        options = self._run.options
-        return not self._gave_up and options.verification.enabled and bool(options.roles.verifier)
 
     def _jury(self, task: TaskInput, author: str) -> tuple[str, ...]:
         run = self._run
-        return jury(run.options.roles.verifier, run.prompt_sets, run.options.families, task.skill, author)
+        verifiers = [model_id for model_id in run.options.roles.verifier if model_id not in self._silent]
+        return jury(verifiers, run.prompt_sets, run.options.families, task.skill, author)
 
     async def _verdict(
         self, task: TaskInput, attempt: int, result: str, author: str, judges: tuple[str, ...]
@@ -108,10 +106,10 @@ class Judge:
         self._known[_key(task, result, author)] = judged
         return self._recorded(task, attempt, judged)
 
-    def _give_up(self, failure: RoleFailed) -> None:
-        """Results are worth more than verdicts: go on without a verifier, and say so once."""
-        if not self._gave_up:
-            self._gave_up = True
+    def _give_up(self, judges: tuple[str, ...], failure: RoleFailed) -> None:
+        """Results are worth more than verdicts: go on without these verifiers, and say so once."""
+        if not self._silent.issuperset(judges):
+            self._silent.update(judges)
             self._run.recorder.fallback(Role.VERIFIER, failure.reason, "results are taken unverified")
             self._run.progress("no verifier answers: results are taken unverified")
 

@@ -77,8 +77,11 @@ def read_verdict(prompts: PromptSet, text: str, tokens: Sequence[TokenLogprob], 
     probability = _probability(token) if token is not None else None
     if probability is None:
         return Judgement(Verdict(word), float(word == "pass"), "verdict word", reason)
-    verdict = Verdict.PASS if probability >= threshold else Verdict.FAIL
-    return Judgement(verdict, probability, "verdict token", reason)
+    if probability >= threshold:
+        return Judgement(Verdict.PASS, probability, "verdict token", reason)
+    if word == "pass":  # what it says in favour of the result is no help to a repair
+        reason = f"it is not sure enough that the result is right ({probability:.2f}, {threshold:.2f} are needed)"
+    return Judgement(Verdict.FAIL, probability, "verdict token", reason)
 
 
 def _parts(prompts: PromptSet, text: str) -> tuple[str, str]:

@@ -12,6 +12,8 @@ from typing import Any
 
 from appliance.evaluation.intervals import Share, wilson_interval
 
+MOST_REJECTED = 0.25
+"""A threshold that turns away more of the right results costs more than it saves: the verifier can't tell."""
 LEAST_RIGHT = 20
 """Fewer right results say nothing of false rejects."""
 BINS = 10
@@ -49,7 +51,8 @@ class Calibration:
     """One verifier on one class of tasks. `before` is the threshold that counted until now.
 
     `chosen` is the lowest threshold for which the upper end of the 95% interval of false accepts is at most `target`;
-    None where there is none, for the reason in `refusal`. `error` is the expected calibration error.
+    None where there is none that lets most right results pass, for the reason in `refusal`. `error` is the expected
+    calibration error.
     """
 
     verifier: str
@@ -173,6 +176,9 @@ def _chosen(right: Sequence[float], wrong: Sequence[float], target: float) -> tu
     passing = next((probability for probability in right if probability > refused), None)
     if passing is None:
         return None, f"no threshold keeps false accepts at {target:.1%} and lets a right result pass"
+    rejected = sum(probability < passing for probability in right) / len(right)
+    if rejected > MOST_REJECTED:
+        return None, f"keeping false accepts at {target:.1%} would reject {rejected:.0%} of the right results"
     middle = (refused + passing) / 2
     return (middle if middle > refused else passing), ""
 

@@ -25,7 +25,7 @@ from benchmarks.starter.suite import Problem, load, spread
 
 TABLE_WIDTH = 140
 RESULTS = Path(__file__).parents[1] / "results"
-VERDICTS = Path(__file__).parents[1] / "suites" / "starter-verdicts.jsonl"
+VERDICTS = Path("benchmarks/suites/starter-verdicts.jsonl")
 CALIBRATION = "starter-verifier-calibration.json"
 DEMO_QUESTIONS = Path(__file__).parents[1] / "suites" / "starter-demo.txt"
 Config = Annotated[Path, typer.Option(help="Configuration of the appliance to start.")]
@@ -111,6 +111,7 @@ def calibrate(
     config: Config = Path("config/starter.yaml"),
     anew: Annotated[bool, typer.Option("--anew", help="Make the labelled set anew before.")] = False,
     labelled: Annotated[Path, typer.Option(help="The labelled set.")] = VERDICTS,
+    target: Annotated[float, typer.Option(help="Most wrong results that may pass.")] = 0.02,
     out: Annotated[Path, typer.Option(help="Where the result is written.")] = RESULTS / CALIBRATION,
 ) -> None:
     """The starter verifier on labelled results: false accepts and rejects, and the thresholds that were found."""
@@ -121,6 +122,7 @@ def calibrate(
             labelled.write_text("".join(json.dumps(line) + "\n" for line in verdict_set.documents(lines)))
             Console().print(verdict_set.counts(lines))
         command = ["eval", "calibrate", "--config", str(config), "--set", str(labelled)]
+        command += ["--target-false-accept", str(target)]
         shown = _appliance(*command, "--json")
     result = {
         "command": f"appliance {' '.join(command)}",

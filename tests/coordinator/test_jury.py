@@ -6,6 +6,7 @@ from appliance.coordinator.jury import jury
 from appliance.coordinator.options import CoordinatorOptions
 from appliance.coordinator.prompts import load_prompt_sets
 from appliance.domain.request import CallContext, EngineCall
+from appliance.errors import EngineUnavailable
 from tests.coordinator.house import CHAIN, OPTIONS, asks, content, events_of, house, sound
 from tests.fakes.scripted_client import Reply
 from tests.fakes.virtual_time import run
@@ -76,3 +77,37 @@ def test_a_measured_threshold_counts_for_its_verifier_and_class_only() -> None:
         return [(v.threshold, v.calibrated) for v in built.trace.verdicts]
 
     assert run(main()) == [(0.25, True)] * 2
+
+
+def test_verifiers_that_do_not_answer_are_given_up_and_those_of_other_skills_go_on() -> None:
+    plan = (
+        '{"steps": [{"id": "s1", "skill": "sums", "do": "12*7"}, {"id": "s2", "skill": "math", "do": "$s1-5"},'
+        ' {"id": "s3", "skill": "sums", "do": "$s2+1"}]}'
+    )
+    roles = replace(OPTIONS.roles, executors={"sums": ("math",), "math": ("math",)}, verifier=("verifier", "math-2"))
+
+    def script(call: EngineCall, ctx: CallContext) -> Reply | str:
+        if call.model_id == "planner":
+            return plan
+        if call.model_id == "math-2":
+            return Reply(error=EngineUnavailable("down"))
+        return sound(call, ctx)
+
+    async def main() -> None:
+        built = house(script, options=replace(OPTIONS, roles=roles), prompt_sets={"math-2": "instruct"})
+        assert content(await events_of(built, asks())) == "80"
+        assert [v.task_id for v in built.trace.verdicts] == ["s2"], "the starter verifier knows no sums"
+        assert len(built.client.prompts("math-2")) == 1
+        assert [f.action for f in built.trace.fallbacks] == ["results are taken unverified"]
+
+    run(main())
+
+
+def test_checks_are_left_out_where_verification_is_switched_off() -> None:
+    async def main() -> None:
+        off = replace(OPTIONS, verification=replace(OPTIONS.verification, enabled=False, infer_checks=True))
+        built = house(lambda call, ctx: "85" if call.model_id == "math" else sound(call, ctx), options=off)
+        assert content(await events_of(built, asks())) == "85"
+        assert built.trace.verdicts == ()
+
+    run(main())

@@ -51,6 +51,11 @@ def test_the_reason_stands_before_the_verdict_where_the_set_asks_for_one() -> No
     assert judgement.reason == "The result should pass on 84, not 48."
     assert judgement.verdict is Verdict.FAIL
     assert judgement.probability == pytest.approx(0.2)
+    unsure = read_verdict(
+        SETS["instruct"], "It is right.\npass", (token("pass", 0.6, **{"pass": 0.6, "fail": 0.4}),), 0.8
+    )
+    assert unsure.verdict is Verdict.FAIL
+    assert unsure.reason == "it is not sure enough that the result is right (0.60, 0.80 are needed)"
     assert len(read_verdict(SETS["instruct"], "x" * 5_000 + "\npass", (), 0.5).reason) == 400
     assert read_verdict(STARTER, "7*8=56;pass", (), 0.5).reason == ""
 

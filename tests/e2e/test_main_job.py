@@ -21,6 +21,7 @@ from tests.e2e.readme_blocks import blocks
 
 ROOT = Path(__file__).parents[2]
 CONFIG = ROOT / "config" / "starter.yaml"
+VERDICTS = ROOT / "benchmarks" / "suites" / "starter-verdicts.jsonl"
 
 pytestmark = pytest.mark.e2e
 
@@ -161,6 +162,21 @@ def test_command_line_shows_answer_tree_and_engines() -> None:
     assert "starter-verifier" in asked
     status = run("status")
     assert status.count("ready") >= 5
+
+
+@pytest.mark.usefixtures("appliance")
+def test_the_verifier_is_calibrated_on_labelled_results(tmp_path: Path) -> None:
+    lines = [json.loads(line) for line in VERDICTS.read_text().splitlines()]
+    math = [line for line in lines if line["skill"] == "math"]
+    few = [line for right in (True, False) for line in [x for x in math if x["right"] is right][:25]]
+    file = tmp_path / "few.jsonl"
+    file.write_text("".join(json.dumps(line) + "\n" for line in few))
+    shown = run("eval", "calibrate", "--set", str(file), "--target-false-accept", "0.25", "--json")
+    (figures,) = json.loads(shown)
+    assert (figures["verifier"], figures["task_class"], figures["samples"]) == ("starter-verifier", "math", 50)
+    assert figures["chosen"]["false_accepts"]["interval_95"][1] <= 0.25
+    assert figures["chosen"]["false_rejects"]["share"] <= 0.2
+    assert (Path(os.environ["APPLIANCE_DATA_DIR"]) / "verifier-calibrations.json").exists()
 
 
 def run(*arguments: str) -> str:
