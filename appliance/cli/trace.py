@@ -1,4 +1,4 @@
-"""`appliance trace show|list`: what was done for a request."""
+"""`appliance trace show|list|replay`: what was done for a request, and what another choice would do."""
 
 from __future__ import annotations
 
@@ -13,11 +13,13 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from appliance.cli import trace_view
+from appliance.cli import replay_view, trace_view
 from appliance.cli.connection import locate
 from appliance.cli.options import ConfigOption, JsonOption, KeyFileOption, UrlOption
+from appliance.domain.request import Effort
 from appliance.domain.trace import Outcome
 from appliance.errors import InvalidRequest
+from appliance.gateway.replay import load_pair
 from appliance.gateway.traces import load
 
 commands = typer.Typer(help="What was done for a request.", no_args_is_help=True)
@@ -39,6 +41,32 @@ def show(
         typer.echo(document)
         return
     Console().print(trace_view.render(load(document)))
+
+
+@commands.command()
+def replay(
+    trace_id: Annotated[str, typer.Argument(help="The trace whose request runs again.")],
+    model_for: Annotated[
+        list[str] | None,
+        typer.Option(help="Another model in a role: verifier=X, executor=X, or executor.math=X for one skill."),
+    ] = None,
+    strategy: Annotated[str | None, typer.Option(help="Another strategy.")] = None,
+    effort: Annotated[Effort | None, typer.Option(help="Another effort.")] = None,
+    as_json: JsonOption = False,
+    config: ConfigOption = None,
+    url: UrlOption = None,
+    key_file: KeyFileOption = None,
+) -> None:
+    """Run the request of a trace again, under another choice, and show both side by side."""
+    choice = {"model_for": _pairs(model_for) if model_for else None, "strategy": strategy, "effort": effort}
+    body = {name: value for name, value in choice.items() if value is not None}
+    with locate(config, url, key_file).post(f"/v1/traces/{_segment(trace_id)}/replay", body) as reply:
+        document = reply.body.read()
+    if as_json:
+        typer.echo(document)
+        return
+    traces = load_pair(document)
+    Console().print(replay_view.render(*traces))
 
 
 @commands.command("list")
@@ -81,6 +109,17 @@ def _table(lines: list[dict[str, Any]]) -> Table:
         counts = (str(line["calls"]), str(line["total_tokens"]), f"{line['duration_s']:.2f}")
         table.add_row(line["trace_id"], when, *shown, *counts)
     return table
+
+
+def _pairs(model_for: list[str]) -> dict[str, str]:
+    """`role=model`, as often as it was given."""
+    pairs = {}
+    for pair in model_for:
+        role, equals, model_id = pair.partition("=")
+        if not (role and equals and model_id):
+            raise InvalidRequest(f"--model-for {pair}: wants ROLE=MODEL, as in verifier=qwen3-8b")
+        pairs[role] = model_id
+    return pairs
 
 
 def _moment(since: str) -> float:

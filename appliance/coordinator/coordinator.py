@@ -16,6 +16,7 @@ from appliance.coordinator.accounts import Accounts
 from appliance.coordinator.admission import Admission
 from appliance.coordinator.budget import Budget
 from appliance.coordinator.calls import Caller
+from appliance.coordinator.casting import check_roles, recast
 from appliance.coordinator.options import CoordinatorOptions
 from appliance.coordinator.prompt_set import PromptSet
 from appliance.coordinator.recorder import Identity, Recorder
@@ -36,7 +37,6 @@ from appliance.domain.trace import BudgetRecord, Decision, Outcome, Trace
 from appliance.errors import (
     ApplianceError,
     BudgetExhausted,
-    ConfigError,
     EngineUnavailable,
     InvalidRequest,
     NotAllowed,
@@ -80,7 +80,7 @@ class Coordinator:
         clock: Callable[[], float] = time.monotonic,
         wall_clock: Callable[[], float] = time.time,
     ) -> None:
-        _check_roles(options, prompt_sets)
+        check_roles(options.roles, prompt_sets)
         self._options = {effort: options.at(effort) for effort in Effort}
         self._routers = {effort: Router(at, strategies) for effort, at in self._options.items()}
         self._virtual_model = options.virtual_model
@@ -137,7 +137,7 @@ class Coordinator:
         await asyncio.gather(*self._saves)
 
     def _open(self, request: ChatRequest, tenant: Tenant, identity: Identity) -> Run:
-        options, started_s = self._options[request.effort], self._clock()
+        options, started_s = self._options_of(request), self._clock()
         limits = options.budget if request.model == self._virtual_model else options.passthrough_budget
         budget = Budget(limits.lowered(request.budget), started_s)
         recorder = Recorder(identity, tenant.keep_content)
@@ -163,6 +163,18 @@ class Coordinator:
         tree = self.admission.tree(request, options)
         recorder.page = self._journal.begin(_begun(identity, budget.record(started_s), request, tenant))
         return Run(request, options, self._prompt_sets, accounts, recorder, caller, self.admission, tree)
+
+    def _options_of(self, request: ChatRequest) -> CoordinatorOptions:
+        """Those of its effort, with the models that it wants in roles."""
+        options = self._options[request.effort]
+        if not request.model_for:
+            return options
+        if not options.allow_choice:
+            raise InvalidRequest(
+                "model_for: callers may not choose here; leave it out, or set coordinator.allow_choice",
+                param="model_for",
+            )
+        return replace(options, roles=recast(options.roles, request.model_for, self._prompt_sets))
 
     async def _work(self, run: Run) -> Finished:
         """Answer, and save the trace whatever way that ends; a good answer does not wait for the disk."""
@@ -214,9 +226,14 @@ class Coordinator:
     def _decide(self, run: Run) -> Decision:
         request = run.request
         if request.model == self._virtual_model:
-            return self._routers[request.effort].decide(request, run.recorder.identity.tenant)
-        if request.strategy is not None:
-            raise InvalidRequest(f"strategy: only {self._virtual_model} has strategies; leave it out", param="strategy")
+            router = Router(run.options, self._strategies) if request.model_for else self._routers[request.effort]
+            return router.decide(request, run.recorder.identity.tenant)
+        for name, what, chosen in (
+            ("strategy", "strategies", request.strategy is not None),
+            ("model_for", "roles", bool(request.model_for)),
+        ):
+            if chosen:
+                raise InvalidRequest(f"{name}: only {self._virtual_model} has {what}; leave it out", param=name)
         if request.model in self._prompt_sets:
             return Decision(PASSTHROUGH, ("the caller named the model",))
         known = ", ".join((self._virtual_model, *sorted(self._prompt_sets)))
@@ -299,15 +316,3 @@ def _for_caller(failure: ApplianceError) -> ApplianceError:
     if not isinstance(failure, RoleFailed):
         return failure
     return failure.cause or EngineUnavailable(f"no answer could be given ({failure})")
-
-
-def _check_roles(options: CoordinatorOptions, prompt_sets: Mapping[str, PromptSet]) -> None:
-    for role, models in options.roles.by_role():
-        for model_id in models:
-            if model_id not in prompt_sets:
-                raise ConfigError(f"roles: {model_id} plays {role.value}, but is not in the pool")
-            if not prompt_sets[model_id].plays(role):
-                raise ConfigError(
-                    f"roles: {model_id} can't play {role.value}: its prompt set {prompt_sets[model_id].name} "
-                    "has no templates for that role; name another model"
-                )

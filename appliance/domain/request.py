@@ -58,7 +58,8 @@ class ChatRequest:
     unchanged when one call answers (temperature, top_p, stop, seed, response_format, tools, logprobs, …).
     `max_tokens` bounds the answer; None means what the model's context leaves. `labels` say what its data are, besides
     what its tenant's always are; every call below inherits them. `strategy` is the caller's own choice of a way to
-    answer; None leaves it to the router. What is not `streamed` is sent when it is whole, so a broken one can be made
+    answer; None leaves it to the router. `model_for` are other models in roles than the configured ones: `verifier`,
+    `executor` or `executor.math` → model. What is not `streamed` is sent when it is whole, so a broken one can be made
     again.
     """
 
@@ -73,6 +74,7 @@ class ChatRequest:
     budget: BudgetWish = field(default_factory=BudgetWish)
     effort: Effort = Effort.MEDIUM
     strategy: str | None = None
+    model_for: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,7 +13,7 @@ from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 
 from appliance.domain.fleet import Fleet
-from appliance.gateway import operations, traces
+from appliance.gateway import operations, replay, traces
 from appliance.gateway.auth import Authenticator
 from appliance.gateway.error_responses import http_error
 from appliance.gateway.middleware.access import Access
@@ -64,6 +64,7 @@ def build(parts: GatewayParts, *, version: str) -> FastAPI:
     app.include_router(plan.router(parts.forecaster))
     app.include_router(models.router(parts.models, parts.fleet, created_unix_s=int(time.time())))
     app.include_router(traces.router(parts.traces))
+    app.include_router(replay.router(parts.traces, parts.answerer))
     app.include_router(operations.router(parts.fleet, parts.role_models, parts.metrics))
     return app
 

@@ -37,6 +37,14 @@ def load(document: bytes) -> Trace:
     return _trace.validate_json(document)
 
 
+async def owned(reader: TraceReader, trace_id: str, tenant: Tenant) -> Trace:
+    """The tenant's trace of this id. Raises NotFound, also for another tenant's."""
+    trace = await reader.get(trace_id)
+    if trace is None or trace.tenant != tenant.name:
+        raise NotFound(f"no trace {trace_id[:100]!r}; it may be older than ledger.keep_days")
+    return trace
+
+
 def router(reader: TraceReader) -> APIRouter:
     """The trace routes around one ledger. A tenant sees its own traces only."""
     routes = APIRouter(tags=["traces"])
@@ -44,9 +52,7 @@ def router(reader: TraceReader) -> APIRouter:
     @routes.get("/v1/traces/{trace_id}", response_class=Response)
     async def get_trace(trace_id: str, request: Request) -> Response:
         """The whole record of one request."""
-        trace = await reader.get(trace_id)
-        if trace is None or trace.tenant != _tenant(request).name:
-            raise NotFound(f"no trace {trace_id[:100]!r}; it may be older than ledger.keep_days")
+        trace = await owned(reader, trace_id, _tenant(request))
         return Response(dump(trace), media_type="application/json")
 
     @routes.get("/v1/traces")

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from dataclasses import replace
 
 import pytest
 from typer.testing import CliRunner, Result
 
 from appliance.cli.main import app
+from appliance.domain.request import ChatMessage, ChatRequest, ContentDelta, Effort
 from appliance.domain.trace import Outcome
+from appliance.gateway.replay import load_pair
 from appliance.gateway.traces import load
+from tests.fakes.fake_coordinator import FakeCoordinator
 from tests.fakes.traces import repaired_trace
 from tests.gateway.door import KEY, House, served
 
@@ -22,7 +26,7 @@ def run(*arguments: str) -> Result:
 @pytest.fixture
 def house(monkeypatch: pytest.MonkeyPatch) -> Iterator[House]:
     """A gateway with three traces, known to the verbs by their environment."""
-    target = House()
+    target = House(FakeCoordinator((ContentDelta("42"),)))
     target.traces.traces += [repaired_trace(name) for name in ("abc", "def", "ghi")]
     with served(target.app) as url:
         monkeypatch.setenv("COLUMNS", "200")
@@ -66,3 +70,31 @@ def test_a_since_that_is_none_is_a_clear_error() -> None:
     result = run("list", "--since", "monday")
     assert result.exit_code == 2
     assert result.stderr == "error: --since monday: neither a span (30m, 12h, 7d) nor a date (2026-01-31)\n"
+
+
+def test_replay_shows_both_side_by_side(house: House) -> None:
+    stored = replace(repaired_trace("abc"), request=ChatRequest("auto", (ChatMessage("user", "What is …?"),)))
+    house.traces.traces = [stored]
+    house.coordinator.keeps = house.traces.traces
+    choice = ("--model-for", "verifier=big", "--model-for", "executor.math=small", "--strategy", "direct")
+    result = run("replay", "abc", *choice, "--effort", "low")
+    (request,) = house.coordinator.requests
+    assert request == replace(
+        stored.request or request,
+        model_for={"verifier": "big", "executor.math": "small"},
+        strategy="direct",
+        effort=Effort.LOW,
+    )
+    assert house.coordinator.origins[0].replay_of == "abc"
+    assert "differs: effort, answer" in result.stdout
+    original, again = load_pair(run("replay", "abc", "--json").stdout.encode())
+    assert (original, again.answer) == (stored, "42")
+
+
+@pytest.mark.usefixtures("house")
+def test_replay_says_what_is_missing() -> None:
+    result = run("replay", "abc")
+    assert result.exit_code == 2
+    assert "turn ledger.keep_content on and ask anew" in result.stderr
+    result = run("replay", "abc", "--model-for", "verifier")
+    assert result.stderr == "error: --model-for verifier: wants ROLE=MODEL, as in verifier=qwen3-8b\n"

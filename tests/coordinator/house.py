@@ -94,6 +94,10 @@ class MemoryTraces:
         self.saved.append(trace)
         await asyncio.sleep(0)
 
+    async def get(self, trace_id: str) -> Trace | None:
+        """By id."""
+        return next((trace for trace in self.saved if trace.trace_id == trace_id), None)
+
 
 @dataclass(slots=True)
 class House:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import AsyncGenerator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from appliance.domain.forecast import CallsForecast, Forecast, Reduction, Spread
 from appliance.domain.model import Role
@@ -77,6 +77,8 @@ class FakeCoordinator:
     request_ids: list[str] = field(default_factory=list)
     tenants: list[Tenant] = field(default_factory=list)
     origins: list[Origin] = field(default_factory=list)
+    keeps: list[Trace] | None = None
+    """Where it puts a trace of each request, made of the first one there."""
     hanging: threading.Event = field(default_factory=threading.Event)
     cancelled: threading.Event = field(default_factory=threading.Event)
 
@@ -91,6 +93,8 @@ class FakeCoordinator:
     ) -> AsyncGenerator[AnswerEvent, None]:
         """Play the script."""
         self.origins.append(origin)
+        if self.keeps:
+            self.keeps.append(replace(self.keeps[0], trace_id=trace_id, request=request, origin=origin))
         self.requests.append(request)
         self.request_ids.append(request_id)
         self.tenants.append(tenant)

@@ -124,12 +124,18 @@ def call(
 ) -> Reply:
     """One request straight into the application, with the key unless `headers` are given."""
     content = body if isinstance(body, bytes) else json.dumps(body).encode()
-    return asyncio.run(_drive(app, method, path, content, headers, query))
+    return asyncio.run(drive(app, method, path, content, headers, query))
 
 
-async def _drive(
-    app: FastAPI, method: str, path: str, body: bytes, headers: list[tuple[bytes, bytes]] | None, query: str
+async def drive(
+    app: FastAPI,
+    method: str,
+    path: str,
+    body: bytes = b"",
+    headers: list[tuple[bytes, bytes]] | None = None,
+    query: str = "",
 ) -> Reply:
+    """`call` inside a running loop."""
     if headers is None:
         headers = [(b"authorization", b"Bearer " + KEY.encode())]
     scope = {
