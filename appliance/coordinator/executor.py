@@ -229,6 +229,17 @@ class Executor:
             tasks_after=after,
             written=task.instruction,
             checks=task.checks_with(inputs, infer=self._run.options.verification.infer_checks),
+            last=self._is_last(task),
+        )
+
+    def _is_last(self, task: Task) -> bool:
+        """Whether the task's result is the answer. A step that began before the seal is not known to be the last."""
+        outermost = self._place.depth == 1 and not self._place.prefix
+        return (
+            outermost
+            and self._sealed.is_set()
+            and task is self._graph.final
+            and not self._run.options.roles.synthesizer
         )
 
     def _record(self, task: Task, instruction: str, outcome: Outcome, done: Done | None) -> None:

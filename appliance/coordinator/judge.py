@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Hashable
+from collections.abc import Awaitable, Callable, Hashable, Sequence
 from dataclasses import dataclass, replace
 
 from appliance.coordinator.attempts import unusable
@@ -80,6 +80,12 @@ class Judge:
         except RoleFailed as failure:
             self._give_up(judges, failure)
             return None
+
+    def may_reject(self, task: TaskInput, authors: Sequence[str]) -> bool:
+        """Whether a result that one of `authors` writes may fail: by a rule of the plan's, or by a verdict."""
+        ruled = task.checks.has_rules or task.checks.output is not None
+        verified = self._run.options.verification.enabled
+        return ruled or (verified and any(self._jury(task, author) for author in authors))
 
     def _jury(self, task: TaskInput, author: str) -> tuple[str, ...]:
         run = self._run

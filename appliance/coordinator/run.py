@@ -57,6 +57,8 @@ class Run:
     tree: Tree
     answer: list[str] = field(default_factory=list)
     answer_begun: bool = False
+    said_reason: str | None = None
+    """Why the answer ended, where a task's result was said as the answer while it was made."""
     _held: list[ContentDelta] = field(default_factory=list)
     _events: asyncio.Queue[AnswerEvent | None] = field(default_factory=asyncio.Queue)
 

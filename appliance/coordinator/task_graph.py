@@ -87,7 +87,8 @@ class TaskGraph:
 class TaskInput:
     """A task with its references filled in; `written` is the instruction as the plan has it, where it has any.
 
-    `inputs` are the results that it was given, by task id; `tasks_after` others at least wait for it in a chain.
+    `inputs` are the results that it was given, by task id; `tasks_after` others at least wait for it in a chain. The
+    result of the `last` one is the answer, unless somebody rejects it.
     """
 
     task_id: str
@@ -98,6 +99,7 @@ class TaskInput:
     tasks_after: int = 0
     checks: Checks = NO_CHECKS
     written: str = ""
+    last: bool = False
 
 
 @dataclass(frozen=True, slots=True)

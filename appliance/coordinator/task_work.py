@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from typing import Protocol
 
+from appliance.coordinator.answer_stream import say_result
+from appliance.coordinator.ask import Ask
 from appliance.coordinator.attempts import Attempt, NextAttempt, best, executor_ask, next_attempt, rejected, unusable
 from appliance.coordinator.budget import Need
 from appliance.coordinator.calls import CallPurpose
 from appliance.coordinator.critical_path import calls_after
 from appliance.coordinator.judge import Judge
+from appliance.coordinator.prompt_set import PromptSet
 from appliance.coordinator.run import RoleFailed, Run
 from appliance.coordinator.sampling import seed_of
 from appliance.coordinator.task_graph import TaskInput
@@ -87,11 +90,14 @@ class TaskWork:
         optional = number > 1 or self._optional
         keep = await self._leave(optional=optional)
         after = calls_after(options, Role.EXECUTOR, task.tasks_after)
-        made = await self._run.complete(
-            CallPurpose(Role.EXECUTOR, task.task_id, number, keep, optional, after),
-            coming.models,
-            lambda prompts: executor_ask(prompts, task, limits, coming.temperature, seed, shown),
-        )
+        purpose = CallPurpose(Role.EXECUTOR, task.task_id, number, keep, optional, after)
+
+        def ask_for(prompts: PromptSet) -> Ask:
+            return executor_ask(prompts, task, limits, coming.temperature, seed, shown)
+
+        if task.last and not self._judge.may_reject(task, coming.models):
+            return Attempt(number, await say_result(self._run, purpose, coming.models, ask_for), None)
+        made = await self._run.complete(purpose, coming.models, ask_for)
         result = self._run.prompt_sets[made.model_id].answer_of(made.text)
         judgement = await self._judge.judge(task, number, result, made.finish_reason, author=made.model_id)
         usable = not unusable(result, made.finish_reason)

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
 
+from appliance.coordinator.answer_stream import stream_answer
 from appliance.coordinator.calls import CallPurpose
 from appliance.coordinator.judge import Judge
 from appliance.coordinator.run import RoleFailed, Run
@@ -13,7 +14,6 @@ from appliance.coordinator.strategies.candidates import Candidate, draw, judge_o
 from appliance.coordinator.strategies.direct import generalist_ask
 from appliance.coordinator.strategies.passthrough import TASK_ID
 from appliance.coordinator.strategies.strategy import Strategy
-from appliance.coordinator.strategies.streaming import stream_answer
 from appliance.coordinator.verifier import Judgement
 from appliance.domain.model import Role
 from appliance.domain.trace import Verdict

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from functools import partial
 
+from appliance.coordinator.answer_stream import stream_answer
 from appliance.coordinator.ask import Ask
 from appliance.coordinator.calls import CallPurpose
 from appliance.coordinator.conversation import without_markers
@@ -12,7 +13,6 @@ from appliance.coordinator.final_answer import answer_params
 from appliance.coordinator.prompt_set import PromptSet
 from appliance.coordinator.run import Run
 from appliance.coordinator.strategies.passthrough import TASK_ID, caller_ask
-from appliance.coordinator.strategies.streaming import stream_answer
 from appliance.domain.model import Role
 
 

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+from appliance.coordinator.answer_stream import stream_answer
 from appliance.coordinator.ask import Ask
 from appliance.coordinator.calls import CallPurpose
 from appliance.coordinator.conversation import with_documents
 from appliance.coordinator.run import Run
-from appliance.coordinator.strategies.streaming import stream_answer
 from appliance.domain.model import Role
 from appliance.domain.request import ChatRequest
 

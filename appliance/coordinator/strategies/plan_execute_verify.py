@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from appliance.coordinator.answer_shape import shape_of
+from appliance.coordinator.answer_stream import stream_answer
 from appliance.coordinator.calls import CallPurpose
 from appliance.coordinator.final_answer import cut_at_stop
 from appliance.coordinator.plan_place import Place
@@ -13,7 +14,6 @@ from appliance.coordinator.planner import PlanningTask
 from appliance.coordinator.planning import Planning
 from appliance.coordinator.run import RoleFailed, Run
 from appliance.coordinator.sampling import seed_of
-from appliance.coordinator.strategies.streaming import stream_answer
 from appliance.coordinator.synthesizer import TaskResult, synthesizer_ask
 from appliance.coordinator.task_work import Unverified
 from appliance.domain.model import Role
@@ -74,7 +74,10 @@ async def _results(run: Run, planning: Planning) -> tuple[TaskResult, ...]:
 
 
 async def _synthesis(run: Run, results: tuple[TaskResult, ...]) -> str:
-    """The answer from the results: the synthesizer's, or the final result itself where there is none."""
+    """The answer from the results: the synthesizer's, or the final result itself where there is none.
+
+    A result that nobody could reject has been said already; one that had to pass first is said here as a whole.
+    """
     if writers := run.options.roles.writers(run.request.sampling):
         try:
             return await _written(run, writers, results)
@@ -82,6 +85,8 @@ async def _synthesis(run: Run, results: tuple[TaskResult, ...]) -> str:
             if not (_takes_any_text(run) and run.withdraw()):
                 raise
             run.recorder.fallback(Role.SYNTHESIZER, str(stop), "the final task's result is the answer")
+    if run.said_reason is not None:
+        return run.said_reason
     run.say(ContentDelta(cut_at_stop(results[-1].result, run.request.sampling.get("stop"))))
     return "stop"
 

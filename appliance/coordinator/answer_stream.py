@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from contextlib import aclosing
+from dataclasses import replace
 
 from appliance.coordinator.answer_shape import AnswerShape, shape_of
 from appliance.coordinator.answer_text import AnswerSplitter, Pieces
+from appliance.coordinator.ask import Ask
 from appliance.coordinator.calls import CallPurpose
-from appliance.coordinator.final_answer import cut_at_stop
+from appliance.coordinator.final_answer import answer_params, cut_at_stop
+from appliance.coordinator.prompt_set import PromptSet
 from appliance.coordinator.run import MODEL_FAILURES, AskFor, ModelFailure, Run, role_failed
 from appliance.domain.request import CallChunk, ContentDelta, ReasoningDelta
 from appliance.errors import AnswerInvalid, EngineRejected
@@ -35,6 +38,22 @@ async def stream_answer(
             if model_id != models[-1]:
                 run.recorder.fallback(purpose.role, str(failure), "the next model answers")
     raise role_failed(purpose.role, failures)
+
+
+async def say_result(run: Run, purpose: CallPurpose, models: tuple[str, ...], ask_for: AskFor) -> str:
+    """Say the result of a task that is the answer, which nobody may reject, while it is made; returns the whole of it.
+
+    The caller's fields hold for this call. What may still be rejected is never said like this, but held back until its
+    verdict. Raises as `stream_answer`.
+    """
+
+    def answers(prompts: PromptSet) -> Ask:
+        ask = ask_for(prompts)
+        longest = run.bounded(ask.max_tokens) if ask.max_tokens is not None else run.request.max_tokens
+        return replace(ask, max_tokens=longest, params=answer_params(prompts, ask.params, run.request))
+
+    run.said_reason = await stream_answer(run, purpose, models, answers)
+    return "".join(run.answer)
 
 
 async def _said(
