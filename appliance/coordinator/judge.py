@@ -84,8 +84,8 @@ class Judge:
     def may_reject(self, task: TaskInput, authors: Sequence[str]) -> bool:
         """Whether a result that one of `authors` writes may fail: by a rule of the plan's, or by a verdict."""
         ruled = task.checks.has_rules or task.checks.output is not None
-        verified = self._run.options.verification.enabled
-        return ruled or (verified and any(self._jury(task, author) for author in authors))
+        judged = ruled or any(self._jury(task, author) for author in authors)
+        return judged and self._run.options.verification.enabled
 
     def _jury(self, task: TaskInput, author: str) -> tuple[str, ...]:
         run = self._run

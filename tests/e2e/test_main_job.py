@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 import urllib.request
@@ -22,6 +23,10 @@ from tests.e2e.readme_blocks import blocks
 ROOT = Path(__file__).parents[2]
 CONFIG = ROOT / "config" / "starter.yaml"
 VERDICTS = ROOT / "benchmarks" / "suites" / "starter-verdicts.jsonl"
+
+SMALL_TALK = "Thank you. Tell me what you are. How are you today? Many thanks. " * 2
+CONVERSATION_TURNS = 7
+GRAPH = ("task_id", "skill", "needs", "instruction", "result", "attempts", "accepted_attempt")
 
 pytestmark = pytest.mark.e2e
 
@@ -59,8 +64,12 @@ def ask(client: openai.OpenAI, question: str, model: str = "auto", **params: Any
 
 
 def trace_of(appliance: RunningAppliance, trace_id: str) -> dict[str, Any]:
-    request = urllib.request.Request(f"{appliance.url}/v1/traces/{trace_id}")
-    request.add_header("Authorization", f"Bearer {appliance.api_key}")
+    return read(f"{appliance.url}/v1/traces/{trace_id}", appliance.api_key)
+
+
+def read(url: str, api_key: str) -> dict[str, Any]:
+    request = urllib.request.Request(url)
+    request.add_header("Authorization", f"Bearer {api_key}")
     with urllib.request.urlopen(request, timeout=10) as answer:
         document = json.loads(answer.read())
     assert isinstance(document, dict)
@@ -154,6 +163,43 @@ def test_what_the_readme_shows_works(appliance: RunningAppliance) -> None:
     assert "5 of 5 engines ready" in told
 
 
+def test_a_seed_and_temperature_0_give_the_same_graph_and_the_same_answer(
+    appliance: RunningAppliance, client: openai.OpenAI
+) -> None:
+    for problem in orchestrated(4):
+        answers, graphs = set(), []
+        for _ in range(2):
+            response = ask(client, problem.question, seed=7, temperature=0)
+            trace = trace_of(appliance, response.model_extra["appliance"]["trace_id"])
+            answers.add(response.choices[0].message.content)
+            graphs.append([{name: task[name] for name in GRAPH} for task in trace["tasks"]])
+        assert len(answers) == 1
+        assert graphs[0] == graphs[1]
+
+
+def test_turns_of_a_conversation_share_the_prefix_cache(appliance: RunningAppliance, client: openai.OpenAI) -> None:
+    """Of the full blocks that a turn's prompt has in common with the one before, at least 85% come from the cache."""
+    engine = engine_of(appliance, "starter-generalist")
+    block = int(metric(engine, "vllm:cache_config_info", "block_size"))
+    messages: list[Any] = []
+    before: list[int] = []
+    shareable, hits = 0, cached_tokens(engine)
+    for _ in range(CONVERSATION_TURNS):
+        messages.append({"role": "user", "content": SMALL_TALK})
+        response = client.chat.completions.create(model="auto", messages=messages, max_tokens=12)
+        assert response.model_extra is not None
+        assert response.model_extra["appliance"]["strategy"] == "direct"
+        prompt = tokens(engine, messages)
+        common = next((n for n, (a, b) in enumerate(zip(before, prompt, strict=False)) if a != b), len(before))
+        shareable += common // block * block
+        before = prompt
+        messages.append({"role": "assistant", "content": response.choices[0].message.content})
+    hits = cached_tokens(engine) - hits
+    print(f"prefix cache: {hits} of {shareable} shareable tokens hit, blocks of {block}")
+    assert shareable >= 5 * block
+    assert hits >= 0.85 * shareable
+
+
 @pytest.mark.usefixtures("appliance")
 def test_command_line_shows_answer_tree_and_engines() -> None:
     problem = orchestrated()[0]
@@ -189,3 +235,34 @@ def shell(command: list[str]) -> str:
     done = subprocess.run(command, capture_output=True, text=True, env=environment, timeout=120, cwd=ROOT)
     assert done.returncode == 0, done.stderr
     return done.stdout
+
+
+def engine_of(appliance: RunningAppliance, model_id: str) -> str:
+    """Address of the model's only engine."""
+    engines = read(f"{appliance.url}/fleet", appliance.api_key)["engines"]
+    return str(next(engine["base_url"] for engine in engines if engine["model_id"] == model_id))
+
+
+def tokens(engine: str, messages: list[Any]) -> list[int]:
+    """The prompt as the engine sees it."""
+    body = json.dumps({"messages": messages, "add_generation_prompt": True}).encode()
+    request = urllib.request.Request(f"{engine}/tokenize", body, {"content-type": "application/json"})
+    with urllib.request.urlopen(request, timeout=10) as answer:
+        return list(json.loads(answer.read())["tokens"])
+
+
+def cached_tokens(engine: str) -> int:
+    """vLLM's own count of prompt tokens that came from the prefix cache."""
+    return int(float(metric(engine, "vllm:prefix_cache_hits_total")))
+
+
+def metric(engine: str, name: str, label: str = "") -> str:
+    """The value of a metric, or of one of its labels."""
+    with urllib.request.urlopen(f"{engine}/metrics", timeout=10) as answer:
+        text = answer.read().decode()
+    line = next(line for line in text.splitlines() if line.startswith(f"{name}{{"))
+    if not label:
+        return str(line.rsplit(" ", 1)[1])
+    found = re.search(rf'{label}="([^"]*)"', line)
+    assert found is not None
+    return str(found[1])

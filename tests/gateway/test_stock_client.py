@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
+import sys
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
+from pathlib import Path
 from typing import Any, Literal
 
 import openai
@@ -17,6 +20,7 @@ from pydantic import BaseModel
 from appliance.gateway import sse
 from tests.coordinator.house import QUESTION
 from tests.fakes.answers import Fault, FaultKind
+from tests.gateway.door import KEY
 from tests.gateway.pool import MODELS, TEAM, Pool, pool
 
 SELL = {
@@ -74,6 +78,21 @@ def test_an_orchestrated_answer_whole_and_streamed() -> None:
         assert first.tasks == second.tasks
         assert whole.usage is not None
         assert whole.usage.completion_tokens == sum(call.usage.completion_tokens for call in first.calls)
+
+    with_pool(test)
+
+
+def test_what_the_documentation_shows_works() -> None:
+    text = (Path(__file__).parents[2] / "docs" / "api.md").read_text(encoding="utf-8")
+    script = text.split("```python\n", 1)[1].split("```", 1)[0]
+
+    async def test(built: Pool) -> None:
+        environment = {"APPLIANCE_URL": str(built.client.base_url).removesuffix("/v1/"), "APPLIANCE_API_KEY": KEY}
+        shown = await asyncio.create_subprocess_exec(
+            sys.executable, "-c", script, env={**os.environ, **environment}, stdout=asyncio.subprocess.PIPE
+        )
+        output, _ = await shown.communicate()
+        assert output.decode().splitlines() == ["There are 79 pens left.", "left=79 unit='pens'"]
 
     with_pool(test)
 
