@@ -49,8 +49,8 @@ def keep_verifier_calibrations(path: Path, made: Iterable[KeptCalibration]) -> N
 
 
 def revisions(models: Mapping[str, Model], prompt_sets: Mapping[str, PromptSet]) -> Mapping[str, tuple[str, str]]:
-    """What a calibration of each model holds for: its revision and the digest of its prompt set."""
-    return {model_id: (model.revision, prompt_sets[model_id].digest) for model_id, model in models.items()}
+    """What a calibration of each model holds for: its revision and the digest of the verifier's prompt."""
+    return {model_id: (model.revision, prompt_sets[model_id].verifier_digest) for model_id, model in models.items()}
 
 
 def measured_thresholds(

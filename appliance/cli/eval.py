@@ -56,7 +56,7 @@ def calibrate(
 ) -> None:
     """Measure the verifiers of the running appliance on labelled results, and keep their thresholds.
 
-    They count from the appliance's next start on, for this revision of the model and this prompt set only.
+    They count from the appliance's next start on, for this revision of the model and this prompt only.
     """
     settings, labelled = settings_of(config), read_labelled(labelled_set)
     options = coordinator_options(settings)

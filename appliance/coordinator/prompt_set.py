@@ -70,8 +70,8 @@ class PromptSet:
     generalist, who then gets the caller's messages as they are. What stands before the last `answer_separator` of an
     answer is working; None: there is none. `params` are extra request fields by role. `judges` are the skills whose
     results its verifiers understand; None: any. `verdict_reason`: their verdict is the last line of the answer, and
-    what stands before it says why. `answer_form` says what counts when answers are compared. `digest` changes whenever
-    a file of the set does.
+    what stands before it says why. `answer_form` says what counts when answers are compared. `verifier_digest`
+    changes with whatever a verdict depends on.
     """
 
     name: str
@@ -84,7 +84,7 @@ class PromptSet:
     verdict_reason: bool = False
     answer_form: AnswerForm = AnswerForm.WHOLE
     references: References = References.NAMED
-    digest: str = ""
+    verifier_digest: str = ""
 
     def render(self, role: Role, **values: Any) -> tuple[dict[str, str], ...]:
         """The messages of one call; raises ConfigError for a role that this set has no templates for."""

@@ -84,7 +84,7 @@ class Calibration:
 
 @dataclass(frozen=True, slots=True)
 class KeptCalibration:
-    """A calibration and what it holds for: the model's revision and the digest of its prompt set."""
+    """A calibration and what it holds for: the model's revision and the digest of the verifier's prompt."""
 
     calibration: Calibration
     revision: str
@@ -113,7 +113,7 @@ def calibrations(verdicts: Iterable[LabelledVerdict], threshold: float, target: 
 
 
 def thresholds(kept: Iterable[KeptCalibration], current: Mapping[str, tuple[str, str]]) -> Thresholds:
-    """What counts for the verifiers of today; `current` is model id → (revision, digest of its prompt set)."""
+    """What counts for the verifiers of today; `current` is model id → (revision, digest of its verifier's prompt)."""
     values: dict[tuple[str, str], float] = {}
     notes: list[str] = []
     for found in kept:
@@ -123,7 +123,7 @@ def thresholds(kept: Iterable[KeptCalibration], current: Mapping[str, tuple[str,
         if current[made.verifier] == (found.revision, found.prompts):
             values[made.verifier, made.task_class] = made.chosen.threshold
         else:
-            what = "revision" if current[made.verifier][0] != found.revision else "prompt set"
+            what = "revision" if current[made.verifier][0] != found.revision else "prompt"
             notes.append(f"{made.verifier}, {made.task_class}: calibrated with another {what}; calibrate again")
     return Thresholds(values, tuple(notes))
 

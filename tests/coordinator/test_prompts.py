@@ -84,3 +84,19 @@ def test_a_broken_set_is_named(tmp_path: Path, yaml: str, template: str, message
 def test_an_unknown_set_is_named_with_the_known_ones() -> None:
     with pytest.raises(ConfigError, match="prompt set none: there is none of this name; known: instruct, starter"):
         load_prompt_sets(["none"])
+
+
+def test_the_verifier_s_digest_changes_with_its_prompt_alone(tmp_path: Path) -> None:
+    mine = tmp_path / "mine"
+    mine.mkdir()
+    messages = "messages: {verifier: [{role: user, template: v.jinja}], planner: [{role: user, template: p.jinja}]}\n"
+
+    def digest(verifier: str = "v", planner: str = "p", settings: str = "") -> str:
+        for name, text in (("set.yaml", messages + settings), ("v.jinja", verifier), ("p.jinja", planner)):
+            (mine / name).write_text(text)
+        return load_prompt_sets(["mine"], tmp_path)["mine"].verifier_digest
+
+    same = {digest(), digest(planner="other"), digest(settings="judges: [math]")}
+    changed = {digest(verifier="w"), digest(settings="answer_separator: ';'"), digest(settings="verdict_reason: true")}
+    assert len(same) == 1
+    assert len(same | changed) == 4

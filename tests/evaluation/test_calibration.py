@@ -109,7 +109,7 @@ def test_a_calibration_counts_for_its_revision_and_prompts_only() -> None:
     assert good.chosen is not None
     kept = KeptCalibration(good, "r1", "p1")
     assert thresholds([kept], {"v": ("r1", "p1")}).values == {("v", "math"): good.chosen.threshold}
-    for current, what in ((("r2", "p1"), "revision"), (("r1", "p2"), "prompt set")):
+    for current, what in ((("r2", "p1"), "revision"), (("r1", "p2"), "prompt")):
         found = thresholds([kept], {"v": current})
         assert found.values == {}
         assert found.notes == (f"v, math: calibrated with another {what}; calibrate again",)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Iterable, Mapping
 from importlib.resources import files
 from importlib.resources.abc import Traversable
@@ -76,17 +77,18 @@ def _load(name: str, root: Traversable) -> PromptSet:
         references=content.references,
         judges=content.judges,
         verdict_reason=content.verdict_reason,
-        digest=_digest(directory),
+        verifier_digest=_verifier_digest(directory, content),
     )
 
 
-def _digest(directory: Traversable) -> str:
-    """SHA-256 (hex) over names and contents of the files."""
-    digest = hashlib.sha256()
-    for file in sorted((entry for entry in directory.iterdir() if entry.is_file()), key=lambda entry: entry.name):
-        content = file.read_bytes()
-        digest.update(f"{file.name}\0{len(content)}\0".encode() + content)
-    return digest.hexdigest()
+def _verifier_digest(directory: Traversable, content: _SetFile) -> str:
+    """SHA-256 (hex) over all that a verifier's call and the reading of its verdict depend on."""
+    templates = [
+        (message.role, (directory / message.template).read_text(encoding="utf-8"))
+        for message in content.messages.get(Role.VERIFIER, ())
+    ]
+    read_by = (content.params.get(Role.VERIFIER), content.answer_separator, content.verdict_reason)
+    return hashlib.sha256(json.dumps((templates, read_by), sort_keys=True).encode()).hexdigest()
 
 
 def _compiled(environment: Environment, file: Traversable, role: str) -> MessageTemplate:
