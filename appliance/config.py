@@ -25,6 +25,7 @@ from appliance.domain.placement_settings import PlacementSettings
 from appliance.domain.routing_settings import EffortsSettings, Pattern, RuleSettings, rule_problems, unknown
 from appliance.domain.strategy import BUILT_IN, DIRECT, PASSTHROUGH, PLAN_EXECUTE_VERIFY
 from appliance.domain.strategy_settings import BestOfNSettings, CascadeSettings, SelfConsistencySettings, unknown_models
+from appliance.domain.telemetry_settings import TelemetrySettings
 from appliance.errors import ConfigError
 
 DottedPath = Annotated[str, StringConstraints(pattern=r"^[A-Za-z_][\w.]*:[A-Za-z_]\w*$")]
@@ -387,6 +388,8 @@ class Settings(_Section):
     """Which data may go where."""
     ledger: LedgerSettings = Field(default_factory=lambda: LedgerSettings())
     """Where traces are kept."""
+    telemetry: TelemetrySettings = Field(default_factory=lambda: TelemetrySettings())
+    """What is told to an OpenTelemetry collector."""
     placement: PlacementSettings = Field(default_factory=lambda: PlacementSettings())
     """What a placement plan goes by, and whether it is followed."""
 

@@ -71,6 +71,9 @@ def test_paths_of_models_are_taken_from_the_file_and_others_from_the_data_direct
         ("roles.executors", {"math": ["b"]}, "roles.executors.math: b is not in the pool"),
         ("coordinator.virtual_model", "a", "coordinator.virtual_model: a is also"),
         ("server", {"host": "0.0.0.0", "require_api_key": False}, "server: require_api_key: false is allowed"),
+        ("telemetry.otlp_endpoint", "collector:4318", "telemetry.otlp_endpoint: an address as http://collector:4318"),
+        ("telemetry.otlp_endpoint", "http://me:secret@collector:4318", "without a user"),
+        ("telemetry.otlp_endpoint", "http://collector:port", "telemetry.otlp_endpoint: an address as"),
         ("version", 2, "version: "),
     ],
 )

@@ -1,6 +1,8 @@
-"""Traces on their way to the ledger are counted."""
+"""Traces on their way to the ledger are counted, and exported where a collector is configured."""
 
 from __future__ import annotations
+
+from collections.abc import Callable
 
 from appliance.bootstrap.demand_tally import DemandTally
 from appliance.domain.trace import Trace
@@ -9,10 +11,20 @@ from appliance.telemetry.metrics import Metrics
 
 
 class CountedTraces:
-    """The coordinator's sink: metrics first, so that they count a trace that can't be stored too."""
+    """The coordinator's sink: metrics first, so that they count a trace that can't be stored too.
 
-    def __init__(self, store: TraceStore, metrics: Metrics, tally: DemandTally) -> None:
+    `export` hands a trace to the exporter and returns at once.
+    """
+
+    def __init__(
+        self,
+        store: TraceStore,
+        metrics: Metrics,
+        tally: DemandTally,
+        export: Callable[[Trace], None] | None = None,
+    ) -> None:
         self._store = store
+        self._export = export
         self._metrics = metrics
         self._tally = tally
 
@@ -20,4 +32,6 @@ class CountedTraces:
         """Count and store one trace."""
         self._metrics.record_trace(trace)
         self._tally.record(trace)
+        if self._export is not None:
+            self._export(trace)
         await self._store.save(trace)

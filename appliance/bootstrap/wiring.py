@@ -37,6 +37,7 @@ from appliance.domain.fleet import Fleet
 from appliance.domain.model import Model
 from appliance.domain.policy import DataPolicy
 from appliance.domain.tenant import Tenant
+from appliance.domain.trace import Trace
 from appliance.engines.client import EngineClient, HttpEngineClient
 from appliance.engines.launcher import Launcher, ProcessLauncher, vllm_commands
 from appliance.engines.load import LoadReader
@@ -80,7 +81,7 @@ def build(settings: Settings, *, make_launcher: LauncherMaker | None = None) -> 
             TraceStore(settings.below_data_dir(settings.ledger.file)),
             DemandTally(settings.coordinator.virtual_model),
         )
-        counted = CountedTraces(traces, metrics, tally)
+        counted = CountedTraces(traces, metrics, tally, _export(settings, metrics, held))
         journal = held.enter_context(
             closing(JournalFile(settings.below_data_dir(settings.ledger.journal_file), metrics.journal_failed))
         )
@@ -125,6 +126,19 @@ def build(settings: Settings, *, make_launcher: LauncherMaker | None = None) -> 
             release=held.pop_all().close,
         )
     return Appliance(parts)
+
+
+def _export(settings: Settings, metrics: Metrics, held: ExitStack) -> Callable[[Trace], None] | None:
+    """Where traces go besides the ledger; `held` ends it."""
+    endpoint = settings.telemetry.otlp_endpoint
+    if endpoint is None:
+        return None
+    # OpenTelemetry takes 200 ms to import, which only those shall pay who want it.
+    from appliance.telemetry.tracing import Exporter
+
+    exporter = Exporter(endpoint, version("appliance"), metrics)
+    held.callback(exporter.close)
+    return exporter.offer
 
 
 def _coordinator(

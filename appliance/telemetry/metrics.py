@@ -101,6 +101,9 @@ class Metrics:
         self._journal_failures = Counter(
             "appliance_journal_failures", "Writes to the journal that failed", registry=registry
         )
+        self._exports = Counter(
+            "appliance_trace_exports", "Traces for an OpenTelemetry collector by result", ["result"], registry=registry
+        )
         self._budget_stops = Counter(
             "appliance_budget_stops", "Requests stopped by their budget", ["limit"], registry=registry
         )
@@ -141,6 +144,10 @@ class Metrics:
             self._fallbacks.labels(fallback.role.value).inc()
         if trace.budget.stopped_by is not None:
             self._budget_stops.labels(trace.budget.stopped_by).inc()
+
+    def traces_exported(self, result: str, count: int) -> None:
+        """Count traces that were sent to an OpenTelemetry collector, failed to be, or were dropped for want of room."""
+        self._exports.labels(result).inc(count)
 
     def exposition(self) -> bytes:
         """All metrics in Prometheus' text format."""
