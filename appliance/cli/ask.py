@@ -84,7 +84,7 @@ def _print_stream(reply: Reply) -> None:
 def _deltas(reply: Reply) -> Iterator[dict[str, Any]]:
     for line in reply.body:
         data = line.removeprefix(b"data: ").strip()
-        if not data or data == b"[DONE]":
+        if not line.startswith(b"data: ") or data == b"[DONE]":
             continue
         chunk = json.loads(data)
         if "error" in chunk:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import Iterator
 from dataclasses import replace
@@ -17,8 +18,9 @@ from appliance.domain.forecast import Reduction
 from appliance.domain.request import BudgetWish, ContentDelta, ReasoningDelta
 from appliance.errors import EngineRejected, EngineUnavailable
 from tests.cli.pool import MODELS, Pool, make_pool
-from tests.fakes.fake_coordinator import FakeCoordinator, Step, finished
-from tests.gateway.door import KEY, House, engine, served
+from tests.fakes.fake_coordinator import FakeCoordinator, Step, Until, finished
+from tests.gateway.door import KEY, House, engine, served, until_silent
+from tests.gateway.door import house as gateway
 
 ANSWER: tuple[Step, ...] = (ReasoningDelta("thinking\n"), ContentDelta("The answer "), ContentDelta("is [b]42[/b]."))
 
@@ -66,6 +68,14 @@ def test_ask_stream_keeps_progress_off_stdout() -> None:
     result = run("ask", "hello", "--stream")
     assert result.stdout == "The answer is [b]42[/b].\n"
     assert "thinking" in result.stderr
+
+
+def test_ask_stream_reads_over_the_comments_of_a_silent_answer(monkeypatch: pytest.MonkeyPatch) -> None:
+    told = asyncio.Event()
+    silent = gateway(ReasoningDelta("thinking\n"), Until(told), ContentDelta("42"), keep_alive_s=0.02)
+    with served(until_silent(silent.app, told)) as url:
+        monkeypatch.setenv("APPLIANCE_URL", url)
+        assert run("ask", "hello", "--stream").stdout == "42\n"
 
 
 def test_ask_passes_model_and_question(house: House) -> None:

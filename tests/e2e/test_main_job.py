@@ -203,7 +203,7 @@ def test_turns_of_a_conversation_share_the_prefix_cache(appliance: RunningApplia
 @pytest.mark.usefixtures("appliance")
 def test_command_line_shows_answer_tree_and_engines() -> None:
     problem = orchestrated()[0]
-    asked = run("ask", problem.question, "--trace")
+    asked = run("ask", problem.question, "--effort", "high", "--trace")
     assert "plan_execute_verify" in asked
     assert "starter-verifier" in asked
     status = run("status")

@@ -13,7 +13,7 @@ from typing import Any
 
 import uvicorn
 from fastapi import FastAPI
-from starlette.types import ASGIApp
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from appliance.domain.engine import EngineState, EngineStatus
 from appliance.domain.fleet import Fleet
@@ -21,6 +21,7 @@ from appliance.domain.tenant import Tenant
 from appliance.gateway.app import GatewayParts, build
 from appliance.gateway.auth import KeyRing
 from appliance.gateway.openai.models import ModelListing
+from appliance.gateway.sse import KEEP_ALIVE
 from appliance.telemetry.metrics import Metrics
 from tests.fakes.fake_coordinator import FakeCoordinator, FakeTraces, Step
 
@@ -94,6 +95,20 @@ def served(app: ASGIApp) -> Iterator[str]:
         server.should_exit = True
         thread.join(10)
         listener.close()
+
+
+def until_silent(app: ASGIApp, told: asyncio.Event) -> ASGIApp:
+    """The application, which sets `told` as soon as it has sent a comment into a silent stream."""
+
+    async def watched(scope: Scope, receive: Receive, send: Send) -> None:
+        async def watching(message: Message) -> None:
+            await send(message)
+            if message.get("body") == KEEP_ALIVE:
+                told.set()
+
+        await app(scope, receive, watching)
+
+    return watched
 
 
 @dataclass(frozen=True, slots=True)

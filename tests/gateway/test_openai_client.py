@@ -6,13 +6,11 @@ import asyncio
 
 import openai
 import pytest
-from starlette.types import Message, Receive, Scope, Send
 
 from appliance.domain.request import ContentDelta, ReasoningDelta
 from appliance.errors import EngineRejected, InvalidRequest
-from appliance.gateway.sse import KEEP_ALIVE
 from tests.fakes.fake_coordinator import Step, Until
-from tests.gateway.door import KEY, House, house, served
+from tests.gateway.door import KEY, House, house, served, until_silent
 
 ANSWER: tuple[Step, ...] = (ReasoningDelta("thinking"), ContentDelta("The answer "), ContentDelta("is 42."))
 
@@ -132,17 +130,7 @@ def test_comments_of_a_silent_stream_are_skipped_by_the_client() -> None:
     told = asyncio.Event()
     target = house(ReasoningDelta("thinking"), Until(told), ContentDelta("42"), keep_alive_s=0.02)
 
-    async def watched(scope: Scope, receive: Receive, send: Send) -> None:
-        """The application; the coordinator goes on as soon as a comment was sent."""
-
-        async def watching(message: Message) -> None:
-            await send(message)
-            if message.get("body") == KEEP_ALIVE:
-                told.set()
-
-        await target.app(scope, receive, watching)
-
-    with served(watched) as url, client(url) as caller:
+    with served(until_silent(target.app, told)) as url, client(url) as caller:
         stream = caller.chat.completions.create(
             model="auto", messages=[{"role": "user", "content": "hello"}], stream=True
         )
