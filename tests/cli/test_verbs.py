@@ -75,6 +75,7 @@ def test_ask_stream_reads_over_the_comments_of_a_silent_answer(monkeypatch: pyte
     silent = gateway(ReasoningDelta("thinking\n"), Until(told), ContentDelta("42"), keep_alive_s=0.02)
     with served(until_silent(silent.app, told)) as url:
         monkeypatch.setenv("APPLIANCE_URL", url)
+        monkeypatch.setenv("APPLIANCE_API_KEY", KEY)
         assert run("ask", "hello", "--stream").stdout == "42\n"
 
 
