@@ -5,12 +5,13 @@ from __future__ import annotations
 import json
 import re
 import time
+from collections.abc import Callable
 from datetime import datetime
 from typing import Annotated, Any
 from urllib.parse import urlencode
 
 import typer
-from rich.console import Console
+from rich.console import Console, JustifyMethod
 from rich.table import Table
 
 from appliance.cli import replay_view, trace_view
@@ -24,6 +25,18 @@ from appliance.gateway.traces import load
 
 commands = typer.Typer(help="What was done for a request.", no_args_is_help=True)
 
+_WIDE = 100
+_NARROW = ("trace", "when", "strategy", "seconds")
+_COLUMNS: tuple[tuple[str, JustifyMethod, Callable[[dict[str, Any]], str]], ...] = (
+    ("trace", "left", lambda line: line["trace_id"]),
+    ("when", "left", lambda line: time.strftime("%m-%d %H:%M:%S", time.localtime(line["created_unix_s"]))),
+    ("model", "left", lambda line: line["requested_model"]),
+    ("strategy", "left", lambda line: line["strategy"]),
+    ("outcome", "left", lambda line: line["outcome"]),
+    ("calls", "right", lambda line: str(line["calls"])),
+    ("tokens", "right", lambda line: str(line["total_tokens"])),
+    ("seconds", "right", lambda line: f"{line['duration_s']:.2f}"),
+)
 _SECONDS = {"m": 60, "h": 3_600, "d": 86_400}
 
 
@@ -94,20 +107,21 @@ def list_(
     if as_json:
         typer.echo(json.dumps(found))
         return
-    Console().print(_table(found["data"]))
+    console = Console()
+    console.print(_table(found["data"], console.width))
     if found["next_cursor"]:
         Console(stderr=True, style="dim", highlight=False).print(f"more: --cursor {found['next_cursor']}")
 
 
-def _table(lines: list[dict[str, Any]]) -> Table:
+def _table(lines: list[dict[str, Any]], width: int) -> Table:
+    """Ids stand whole on every terminal, since one that was cut is none; narrow ones have fewer columns instead."""
     table = Table(box=None, pad_edge=False)
-    for heading in ("trace", "when", "model", "strategy", "outcome", "calls", "tokens", "seconds"):
-        table.add_column(heading, header_style="dim")
+    columns = [column for column in _COLUMNS if width >= _WIDE or column[0] in _NARROW]
+    for heading, justify, _ in columns:
+        ids = heading == "trace"
+        table.add_column(heading, header_style="dim", justify=justify, no_wrap=True, min_width=32 if ids else None)
     for line in lines:
-        when = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(line["created_unix_s"]))
-        shown = (line["requested_model"], line["strategy"], line["outcome"])
-        counts = (str(line["calls"]), str(line["total_tokens"]), f"{line['duration_s']:.2f}")
-        table.add_row(line["trace_id"], when, *shown, *counts)
+        table.add_row(*(shown(line) for _, _, shown in columns))
     return table
 
 

@@ -42,6 +42,14 @@ def test_show_prints_the_tree_or_the_document() -> None:
     assert run("show", "../fleet").exit_code == 2
 
 
+def test_ids_are_whole_on_narrow_terminals(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    house.traces.traces = [repaired_trace("0f" * 16)]
+    lines = run("list").stdout.splitlines()
+    assert "0f" * 16 in lines[1]
+    assert max(map(len, lines)) <= 80
+
+
 @pytest.mark.usefixtures("house")
 def test_list_says_how_to_go_on() -> None:
     listed = run("list", "--limit", "2")
