@@ -154,6 +154,7 @@ class Simulation:
                 begun=ticket.waiting.attained_s > 0,
                 waited_s=now_s - ticket.waiting.came_s,
                 left_s=ticket.waiting.deadline_s - now_s,
+                drain_s=0.0,  # nobody comes again
                 limits=self._conditions.limits,
             )
             if ticket.doing.failed:

@@ -85,7 +85,9 @@ def build(settings: Settings, *, make_launcher: LauncherMaker | None = None) -> 
         journal = held.enter_context(
             closing(JournalFile(settings.below_data_dir(settings.ledger.journal_file), metrics.journal_failed))
         )
-        coordinator = _coordinator(lineup, Dispatcher(fleet, client, policy=policy), policy, counted, journal)
+        dispatcher = Dispatcher(fleet, client, policy=policy)
+        metrics.watch_lines(dispatcher.lines.levels, dispatcher.lines.longest_waits_s)
+        coordinator = _coordinator(lineup, dispatcher, policy, counted, journal)
         app = build_gateway(
             GatewayParts(
                 answerer=coordinator,

@@ -34,7 +34,7 @@ class Wait:
 
 @dataclass(frozen=True, slots=True)
 class Reject:
-    """Refuse it; a retry is promising after `retry_after_s` seconds."""
+    """Refuse it; a retry is promising after `retry_after_s` seconds: those who wait now are gone, or patience is."""
 
     reason: str
     retry_after_s: float
@@ -48,6 +48,7 @@ def decide(
     begun: bool,
     waited_s: float,
     left_s: float,
+    drain_s: float,
     limits: AdmissionLimits,
     asleep: bool = False,
 ) -> Admit | Wait | Reject:
@@ -55,7 +56,7 @@ def decide(
 
     `free_share` is the best engine's score. `first`: it is this call's turn; `others` stood in the line when it came.
     `begun`: its request has had service before. `waited_s` is its own wait so far, `left_s` the time to its deadline.
-    `asleep`: the model sleeps until its turn comes.
+    `drain_s` is what the engines take for all who wait. `asleep`: the model sleeps until its turn comes.
 
     1. Room, and it is its turn: admit.
     2. Too many waited already when a request's first call came: reject at once.
@@ -64,11 +65,12 @@ def decide(
     """
     if free_share > 0 and first and not asleep:
         return Admit()
+    retry_after_s = max(1.0, limits.max_wait_s if asleep else min(drain_s, limits.max_wait_s))
     if others >= limits.max_waiting and not begun:
-        return Reject(f"{others} calls wait already", retry_after_s=limits.max_wait_s)
+        return Reject(f"{others} calls wait already", retry_after_s)
     longest_s = max(limits.max_wait_s, (waited_s + left_s) / 2) if begun else limits.max_wait_s
     patience_s = left_s if asleep else min(longest_s - waited_s, left_s)
     if patience_s <= 0:
         missing = "it sleeps, and its turn did not come" if asleep else "no room"
-        return Reject(f"{missing} within {waited_s:.1f} s", retry_after_s=max(1.0, limits.max_wait_s / 2))
+        return Reject(f"{missing} within {waited_s:.1f} s", retry_after_s)
     return Wait(patience_s)

@@ -6,7 +6,6 @@ flight, name the engine on each chunk) → the engine client.
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import time
 from collections import Counter
@@ -20,7 +19,7 @@ from appliance.dispatch.attained import Attained
 from appliance.dispatch.endpoint_picker import Asleep, NoEngine, Picked, pick
 from appliance.dispatch.gpu_meter import GpuMeter, Receipt
 from appliance.dispatch.line import Line
-from appliance.dispatch.priority import Place, Waiting, place_of
+from appliance.dispatch.lines import Lines, Ticket
 from appliance.domain.engine import EngineState, EngineStatus
 from appliance.domain.fleet import DemandEvent, Fleet, ModelRoom
 from appliance.domain.policy import OPEN, DataPolicy
@@ -59,14 +58,6 @@ class Sent:
     receipt: Receipt = field(compare=False, repr=False)
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class _Ticket:
-    """A call in its model's line; `waiting` as it was when it joined."""
-
-    waiting: Waiting
-    turn: asyncio.Event = field(default_factory=asyncio.Event)
-
-
 def _nobody(_sent: Sent) -> None:
     """The default listener."""
 
@@ -93,7 +84,7 @@ class Dispatcher:
         self._in_flight: Counter[str] = Counter()
         self._meter = GpuMeter()
         self._attained = Attained()
-        self._lines: dict[str, Line[_Ticket]] = {}
+        self.lines = Lines(self._attained, clock)
 
     @property
     def in_flight(self) -> Mapping[str, int]:
@@ -103,7 +94,7 @@ class Dispatcher:
     @property
     def waiting(self) -> Mapping[str, int]:
         """Model id → calls that wait for room."""
-        return {model_id: len(line) for model_id, line in self._lines.items()}
+        return self.lines.waiting
 
     @property
     def open_requests(self) -> int:
@@ -165,8 +156,7 @@ class Dispatcher:
     async def _admitted(self, call: EngineCall, ctx: CallContext, failed: set[str]) -> EngineStatus:
         """The engine for this call, as soon as it is awake and has room, and it is the call's turn."""
         came_s = awake_s = self._clock()
-        waiting = self._waiting(ctx, came_s)
-        with self._line(call.model_id, _Ticket(waiting)) as (line, ticket):
+        with self._line(call.model_id, ctx) as (line, ticket):
             others = len(line) - 1
             while True:
                 outcome = self._found(call.model_id, ctx, failed, waiting=len(line))
@@ -179,9 +169,10 @@ class Dispatcher:
                     free_share=0.0 if isinstance(outcome, Asleep) else outcome.score,
                     first=first,
                     others=others,
-                    begun=waiting.attained_s > 0,
+                    begun=ticket.waiting.attained_s > 0,
                     waited_s=now_s - (came_s if asleep else awake_s),
                     left_s=ctx.deadline_s - now_s,
+                    drain_s=self._drain_s(call.model_id, len(line)),
                     limits=self._limits,
                     asleep=asleep,
                 )
@@ -190,53 +181,23 @@ class Dispatcher:
                     return outcome.engine
                 if isinstance(decision, Reject):
                     raise Overloaded(f"{call.model_id}: {decision.reason}", retry_after_s=decision.retry_after_s)
-                self._tell(call.model_id) if first else self._wake(call.model_id)
+                self._tell(call.model_id) if first else self.lines.wake(call.model_id)
                 look_s = _SNAPSHOT_CHECK_S if first else _LINE_CHECK_S
-                await self._woken(ticket, max(_LEAST_WAIT_S, min(decision.at_most_s, look_s)))
+                await ticket.called(max(_LEAST_WAIT_S, min(decision.at_most_s, look_s)))
 
-    def _waiting(self, ctx: CallContext, now_s: float) -> Waiting:
-        return Waiting(
-            request_id=ctx.request_id,
-            arrived_s=self._attained.arrived_s(ctx.request_id),
-            came_s=now_s,
-            deadline_s=ctx.deadline_s,
-            attained_s=self._attained.attained_s(ctx.request_id, now_s),
-            calls_left=ctx.calls_left,
-            calls_after=ctx.calls_after,
-        )
-
-    def _place(self, ticket: _Ticket, now_s: float) -> Place:
-        """Where a call stands now: its request may have had more service since it joined."""
-        waiting = ticket.waiting
-        attained_s = self._attained.attained_s(waiting.request_id, now_s)
-        return place_of(replace(waiting, attained_s=attained_s), now_s, self._attained.call_s)
-
-    async def _woken(self, ticket: _Ticket, at_most_s: float) -> None:
-        with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(ticket.turn.wait(), at_most_s)
-        ticket.turn.clear()
+    def _drain_s(self, model_id: str, waiting: int) -> float:
+        """Seconds until the engines have taken in so many calls."""
+        slots = sum(engine.max_num_seqs for engine in self._fleet.snapshot.ready(model_id))
+        return waiting * self._attained.call_s / max(1, slots)
 
     @contextlib.contextmanager
-    def _line(self, model_id: str, ticket: _Ticket) -> Iterator[tuple[Line[_Ticket], _Ticket]]:
-        """Stand in the model's line; whoever leaves it wakes the next one."""
-        line = self._lines.setdefault(model_id, Line(self._place))
-        line.join(ticket, ticket.waiting.came_s)
+    def _line(self, model_id: str, ctx: CallContext) -> Iterator[tuple[Line[Ticket], Ticket]]:
+        """Stand in the model's line; the supervisor hears when that is over."""
         try:
-            yield line, ticket
+            with self.lines.joined(model_id, ctx) as standing:
+                yield standing
         finally:
-            line.leave(ticket)
             self._tell(model_id)
-            self._wake(model_id)
-
-    def _wake(self, model_id: str) -> None:
-        line = self._lines.get(model_id)
-        if line is None:
-            return
-        ticket = line.first(self._clock())
-        if ticket is not None:
-            ticket.turn.set()
-        else:
-            del self._lines[model_id]
 
     def _found(self, model_id: str, ctx: CallContext, failed: set[str], waiting: int) -> Picked | Asleep:
         outcome = self._pick(model_id, ctx, failed)
@@ -262,7 +223,7 @@ class Dispatcher:
         engines = [e for e in self._fleet.snapshot.engines if e.model_id == model_id and e.turn_group]
         if engines:
             in_flight = sum(self._in_flight[engine.engine_id] for engine in engines)
-            waiting = len(self._lines.get(model_id, ()))
+            waiting = self.lines.waiting.get(model_id, 0)
             self._fleet.demand.append(DemandEvent(model_id, waiting, self._clock(), in_flight))
 
     async def _sent(
@@ -287,4 +248,4 @@ class Dispatcher:
             if not self._in_flight[engine.engine_id]:
                 del self._in_flight[engine.engine_id]
             self._tell(engine.model_id)
-            self._wake(engine.model_id)
+            self.lines.wake(engine.model_id)

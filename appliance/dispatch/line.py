@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Iterator
 from heapq import heapify, heappop, heappush, heapreplace
 from itertools import count
 from typing import Generic, TypeVar
@@ -30,6 +30,10 @@ class Line(Generic[T]):
 
     def __len__(self) -> int:
         return len(self._joined)
+
+    def __iter__(self) -> Iterator[T]:
+        """In the order in which they joined."""
+        return iter(self._joined)
 
     def join(self, ticket: T, now_s: float) -> None:
         """Stand in the line, once."""

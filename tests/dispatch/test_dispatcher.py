@@ -154,7 +154,7 @@ def test_a_full_house_says_so() -> None:
             await text_of(dispatcher, request_id="r3")
         with pytest.raises(Overloaded, match=r"no room within 3\.0 s") as caught:
             await second
-        assert caught.value.retry_after_s == 1.5
+        assert caught.value.retry_after_s == 3
         assert await first == "x"
 
     run(main())
@@ -320,5 +320,24 @@ def test_nobody_is_overtaken_for_ever() -> None:
         await asyncio.gather(*tasks)
         (waited_s,) = (asked.at_s - 1009 for asked in client.asked if asked.ctx.request_id == "large")
         assert PATIENCE_S <= waited_s <= PATIENCE_S + 10
+
+    run(main())
+
+
+def test_who_waits_can_be_seen_by_level() -> None:
+    async def main() -> None:
+        dispatcher, _, _ = built(lambda call, ctx: Reply("x", delay_s=5), engine("m", max_num_seqs=1))
+        contexts = [replace(context(request_id=f"r{left}"), calls_left=left) for left in (1, 1, 20, 2)]
+
+        async def ask(ctx: CallContext) -> None:
+            async for _ in dispatcher.stream(CALL, ctx):
+                pass
+
+        tasks = [asyncio.create_task(ask(ctx)) for ctx in contexts]
+        await asyncio.sleep(2)
+        assert dispatcher.lines.levels() == {("m", 0): 1, ("m", 7): 1, ("m", 1): 1}
+        assert dispatcher.lines.longest_waits_s() == {"m": pytest.approx(2)}
+        await asyncio.gather(*tasks)
+        assert (dispatcher.lines.levels(), dispatcher.lines.longest_waits_s()) == ({}, {})
 
     run(main())

@@ -63,3 +63,21 @@ def test_exposition_is_prometheus_text() -> None:
     counted.record_trace(repaired_trace())
     families = {family.name for family in text_string_to_metric_families(counted.exposition().decode())}
     assert {"appliance_requests", "appliance_tokens", "appliance_engines", "process_open_fds"} <= families
+
+
+def test_lines_are_read_when_asked_and_know_no_model_of_a_caller() -> None:
+    counted = metrics()
+    model, other = sorted(MODELS)[:2]
+    levels = {(model, 0): 2, (model, 13): 1, (model, 40): 1, ("strange", 3): 1, ("stranger", 3): 1}
+    counted.watch_lines(lambda: levels, lambda: {model: 7.5, "strange": 2.0, "stranger": 3.0})
+    text = counted.exposition().decode()
+    for line in (
+        f'appliance_calls_waiting{{level="0",model="{model}"}} 2.0',
+        f'appliance_calls_waiting{{level="12",model="{model}"}} 2.0',
+        f'appliance_calls_waiting{{level="5",model="{other}"}} 0.0',
+        'appliance_calls_waiting{level="3",model="other"} 2.0',
+        f'appliance_calls_longest_wait_seconds{{model="{model}"}} 7.5',
+        f'appliance_calls_longest_wait_seconds{{model="{other}"}} 0.0',
+        'appliance_calls_longest_wait_seconds{model="other"} 3.0',
+    ):
+        assert line in text
