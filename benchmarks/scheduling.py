@@ -53,6 +53,7 @@ GAP_S, AHEADS = 0.01, (0, 1, 2, 4)
 """From the last token of a call to the first prompt token of the next one in its slot: two exchanges and a step."""
 
 Job = tuple[Workload, Conditions, int, float, int]
+"""Workload, conditions, seed, requests per second, requests."""
 
 
 def times(workload: Workload, outcome: Outcome) -> dict[str, Any]:
@@ -79,14 +80,13 @@ def spread(seconds: list[float]) -> dict[str, float]:
 
 def run_times(job: Job) -> dict[str, Any]:
     """One run, of which nothing but its figures leaves the process."""
-    workload, conditions, seed, load, requests = job
-    return times(workload, simulate(workload, conditions, seed, load * full_rate(workload), requests))
+    workload, conditions, seed, rate, requests = job
+    return times(workload, simulate(workload, conditions, seed, rate, requests))
 
 
 def run_peak(job: Job) -> dict[str, Any]:
     """Answer tokens and whole requests per second between a third of an overload and its end."""
-    workload, conditions, seed, load, requests = job
-    rate = load * full_rate(workload)
+    workload, conditions, seed, rate, requests = job
     until_s = requests / rate
     outcome = simulate(workload, replace(conditions, until_s=until_s), seed, rate, requests)
     seconds, from_s = until_s * 2 / 3, until_s / 3
@@ -115,7 +115,8 @@ class Bench:
         self, function: Callable[[Job], dict[str, Any]], cases: Sequence[tuple[Workload, Conditions, float]]
     ) -> list[dict[str, Any]]:
         """The average of each case, with what it was."""
-        work = [(w, c, seed, load, self.requests) for w, c, load in cases for seed in range(self.seeds)]
+        full = {w.name: full_rate(w) for w in WORKLOADS}
+        work = [(w, c, seed, load * full[w.name], self.requests) for w, c, load in cases for seed in range(self.seeds)]
         with ProcessPoolExecutor(self.jobs) as pool:
             rows = list(pool.map(function, work, chunksize=2))
         return [
@@ -228,8 +229,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Run the sections, print the tables, record them."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--only", choices=SECTIONS, action="append")
-    parser.add_argument("--seeds", type=int, default=6)
-    parser.add_argument("--requests", type=int, default=5000, help="of one run")
+    parser.add_argument("--seeds", type=int, default=5)
+    parser.add_argument("--requests", type=int, default=4000, help="of one run")
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1)
     parser.add_argument("--record", type=Path, default=DEFAULT_RECORD)
     options = parser.parse_args(arguments)
