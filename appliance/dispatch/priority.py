@@ -19,8 +19,8 @@ from dataclasses import dataclass
 from math import floor, log
 
 PATIENCE_S = 600.0
-"""After this wait only calls that joined the line earlier go first. Less of it costs more than it gives: see the
-benchmark."""
+"""After this wait only calls that joined the line earlier go first. Less of it costs more than it gives: see
+docs/scheduling.md."""
 
 LEVEL_RATIO = 1.5
 """Expected service of a level over that of the one below."""
