@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from appliance.config import Settings
+from appliance.config.routing import RuleSettings
 from appliance.coordinator.options import (
     BudgetLimits,
     CoordinatorOptions,
@@ -18,7 +19,6 @@ from appliance.coordinator.strategy_options import BestOfNOptions, CascadeOption
 from appliance.coordinator.tenant_budget import TenantLimits
 from appliance.domain.model import Model, Role
 from appliance.domain.request import Effort
-from appliance.domain.routing_settings import RuleSettings
 
 
 def coordinator_options(settings: Settings) -> CoordinatorOptions:

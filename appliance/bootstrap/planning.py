@@ -13,10 +13,10 @@ from appliance.bootstrap.site import Site, site_of
 from appliance.catalog.architecture import geometry_from_config
 from appliance.catalog.loader import find, load_catalog
 from appliance.config import PoolMember, Settings
+from appliance.config.placement import DEFAULT_CALLS, DEFAULT_DIRECT, PlacementModelSettings
 from appliance.domain.demand import Demand, RoleDemand
 from appliance.domain.model import Model
 from appliance.domain.placement import PlacementPlan
-from appliance.domain.placement_settings import DEFAULT_CALLS, DEFAULT_DIRECT, PlacementModelSettings
 from appliance.engines.version import installed_version
 from appliance.errors import CatalogError, ConfigError
 from appliance.placement.engine_shape import DEFAULT_VLLM_VERSION

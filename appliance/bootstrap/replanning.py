@@ -11,9 +11,9 @@ from appliance.bootstrap.demand_tally import DemandTally
 from appliance.bootstrap.new_plan import NewPlan, mended, solved
 from appliance.bootstrap.running_engines import RunningEngines
 from appliance.bootstrap.sighting import Sighting, sight
+from appliance.config.placement import ReplanSettings
 from appliance.domain.fleet import Fleet
 from appliance.domain.placement import Unplaceable
-from appliance.domain.placement_settings import ReplanSettings
 from appliance.errors import ApplianceError
 from appliance.placement.demand_watch import DemandWatch, DriftPolicy, after_window, differences, moved
 from appliance.placement.renewal import CarryOut, verdict

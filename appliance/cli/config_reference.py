@@ -8,7 +8,7 @@ from typing import Any
 
 _HEAD = """# Configuration
 
-Made by `make config-docs` from the schema of `appliance/config.py`; a test keeps it true. Examples:
+Made by `make config-docs` from the schema of `appliance/config/`; a test keeps it true. Examples:
 `config/starter.yaml` (the embedded default), `config/examples/`. `appliance config check FILE` checks a file of yours,
 `docs/config.schema.json` lets an editor do so while you type.
 

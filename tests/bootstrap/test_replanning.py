@@ -21,11 +21,11 @@ from appliance.bootstrap.replanning import Replanning
 from appliance.bootstrap.running_engines import RunningEngines, subjects_of
 from appliance.bootstrap.running_plan import load_plan
 from appliance.config import Settings
+from appliance.config.placement import ReplanSettings
 from appliance.domain.engine import EngineSpec, EngineState
 from appliance.domain.fleet import Fleet, PlanNote
 from appliance.domain.model import Role
 from appliance.domain.placement import PlacementPlan
-from appliance.domain.placement_settings import ReplanSettings
 from appliance.domain.request import Usage
 from appliance.engines.launcher import status_of
 from appliance.engines.load import LoadReader

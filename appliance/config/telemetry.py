@@ -5,7 +5,9 @@ from __future__ import annotations
 from typing import Annotated
 from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, BaseModel, ConfigDict
+from pydantic import AfterValidator
+
+from appliance.config.section import Section
 
 
 def _base_url(address: str) -> str:
@@ -20,10 +22,8 @@ def _base_url(address: str) -> str:
     return address.rstrip("/")
 
 
-class TelemetrySettings(BaseModel):
+class TelemetrySettings(Section):
     """What leaves the appliance about its work. By default nothing does."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
 
     otlp_endpoint: Annotated[str, AfterValidator(_base_url)] | None = None
     """Base URL of an OpenTelemetry collector (`http://collector:4318`): each trace goes there as spans, over OTLP/HTTP,

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import Field, StringConstraints
 
+from appliance.config.section import Section
 from appliance.domain.demand import RoleDemand
 
 Name = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1)]
@@ -21,11 +22,7 @@ DEFAULT_CALLS = {
 DEFAULT_DIRECT = RoleDemand(1, 500, 300)
 
 
-class _Section(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
-
-
-class CallsSettings(_Section):
+class CallsSettings(Section):
     """How often a request calls a role, and with how many tokens."""
 
     calls: float = Field(1, gt=0)
@@ -36,7 +33,7 @@ class CallsSettings(_Section):
     """Answer of one call, on average."""
 
 
-class PlacementModelSettings(_Section):
+class PlacementModelSettings(Section):
     """Where and how often one model may be placed. Lengths and batch sizes stand at its pool entry."""
 
     replicas_min: int | None = Field(None, ge=0, le=64)
@@ -55,7 +52,7 @@ class PlacementModelSettings(_Section):
     """It may take turns with others by sleep and wake."""
 
 
-class ReplanSettings(_Section):
+class ReplanSettings(Section):
     """When the plan is made anew while the appliance runs by one (on GPUs, with `follow: plan`).
 
     It must be where a GPU is lost or sick, or where what engines and others take of one does not fit any more. It may
@@ -85,7 +82,7 @@ class ReplanSettings(_Section):
     """Where nothing fits, it is tried again after this time, then after twice as long, up to 16 times as long."""
 
 
-class PlacementSettings(_Section):
+class PlacementSettings(Section):
     """What a placement plan goes by. A pool entry's `kv_cache_memory_bytes` is its least, not what is pinned."""
 
     follow: Literal["plan", "pool"] = "plan"

@@ -6,8 +6,9 @@ import re
 from collections.abc import Collection, Iterator, Sequence
 from typing import Annotated, Literal, Self
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
+from appliance.config.section import Section
 from appliance.domain.identifier import Identifier
 from appliance.domain.request import Effort
 from appliance.domain.strategy import CASCADE, DIRECT
@@ -24,11 +25,7 @@ def _regular_expression(pattern: str) -> str:
 Pattern = Annotated[str, Field(min_length=1), AfterValidator(_regular_expression)]
 
 
-class _Section(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
-
-
-class ConditionSettings(_Section):
+class ConditionSettings(Section):
     """What a request must be like; all that is given must hold. Nothing given: every request."""
 
     tenants: tuple[Identifier, ...] = ()
@@ -53,7 +50,7 @@ class ConditionSettings(_Section):
         return self
 
 
-class RuleSettings(_Section):
+class RuleSettings(Section):
     """A rule of the operator's: requests like this are answered like that."""
 
     name: Identifier
@@ -64,7 +61,7 @@ class RuleSettings(_Section):
     """The strategy."""
 
 
-class EffortSettings(_Section):
+class EffortSettings(Section):
     """What one effort allows."""
 
     strategies: tuple[Identifier, ...] | None = None
@@ -99,7 +96,7 @@ class HighEffort(EffortSettings):
     """So many cues are enough to orchestrate, where `direct.min_cues` asks for more."""
 
 
-class EffortsSettings(_Section):
+class EffortsSettings(Section):
     """What each effort allows: the body field `effort`, or OpenAI's `reasoning_effort`."""
 
     low: LowEffort = Field(default_factory=lambda: LowEffort())

@@ -4,18 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
+from appliance.config.routing import unknown
+from appliance.config.section import Section
 from appliance.domain.identifier import Identifier
-from appliance.domain.routing_settings import unknown
 from appliance.domain.strategy import CASCADE, PLAN_EXECUTE_VERIFY
 
 
-class _Section(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
-
-
-class CascadeSettings(_Section):
+class CascadeSettings(Section):
     """`cascade`: a small model answers first; larger ones answer what does not pass verification."""
 
     models: tuple[Identifier, ...] = ()
@@ -37,7 +34,7 @@ class CascadeSettings(_Section):
             yield "coordinator.cascade.then: nobody plans; give roles.planner a model, or name another strategy"
 
 
-class BestOfNSettings(_Section):
+class BestOfNSettings(Section):
     """`best_of_n`: several answers, each judged; the likeliest one is taken."""
 
     candidates: int = Field(4, ge=2, le=64)
@@ -52,7 +49,7 @@ class BestOfNSettings(_Section):
     """Models that take turns. Empty: the generalists in their order of preference, the next one where one fails."""
 
 
-class SelfConsistencySettings(_Section):
+class SelfConsistencySettings(Section):
     """`self_consistency`: several answers, of which the most frequent one is taken."""
 
     samples: int = Field(5, ge=2, le=64)

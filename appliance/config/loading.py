@@ -1,0 +1,97 @@
+"""YAML and environment → frozen settings, once; every error names the file, the key and what to do."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+import yaml
+from pydantic import ValidationError
+
+from appliance.config.settings import Settings
+from appliance.errors import ConfigError
+
+ENVIRONMENT_OVERRIDES = {
+    "APPLIANCE_HOST": ("server", "host"),
+    "APPLIANCE_PORT": ("server", "port"),
+    "APPLIANCE_DATA_DIR": ("data_dir",),
+    "APPLIANCE_ENGINE_PYTHON": ("engines", "python"),
+}
+"""Environment variables that win over the file, and the key that each of them sets."""
+
+
+def load(path: Path, environment: dict[str, str] | None = None) -> Settings:
+    """Read and check one configuration file.
+
+    Relative paths under `models` are taken from the file's own directory. Raises ConfigError.
+    """
+    environment = dict(os.environ) if environment is None else environment
+    try:
+        document = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise ConfigError(f"{path}: no such file; give an existing one with --config") from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path}: can't be read: {error}") from None
+    except yaml.YAMLError as error:
+        raise ConfigError(f"{path}: not valid YAML: {_one_line(error)}") from None
+    if not isinstance(document, dict):
+        raise ConfigError(f"{path}: expected a mapping of settings at the top; see config/starter.yaml")
+    _override(document, environment)
+    try:
+        settings = Settings.model_validate(document)
+    except ValidationError as error:
+        raise ConfigError(f"{path}: {describe(error)}") from None
+    return _anchored(settings, path)
+
+
+def describe(error: ValidationError) -> str:
+    """All problems of a validation error in one line, each with its key."""
+    problems = []
+    for problem in error.errors(include_url=False):
+        key = ".".join(str(part) for part in problem["loc"])
+        message = problem["msg"].removeprefix("Value error, ")
+        if problem["type"] == "extra_forbidden":
+            message = "unknown key; see `appliance config schema` for the known ones"
+        problems.append(f"{key}: {message}" if key else message)
+    return "; ".join(problems)
+
+
+def json_schema() -> dict[str, Any]:
+    """JSON Schema of a configuration file, for editors and `appliance config schema`."""
+    schema = Settings.model_json_schema()
+    schema["$schema"] = "https://json-schema.org/draft/2020-12/schema"
+    schema["title"] = "Configuration of the appliance"
+    return schema
+
+
+def _override(document: dict[str, Any], environment: dict[str, str]) -> None:
+    for variable, keys in ENVIRONMENT_OVERRIDES.items():
+        if variable not in environment:
+            continue
+        section = document
+        for key in keys[:-1]:
+            section = section.setdefault(key, {})
+            if not isinstance(section, dict):
+                break  # the schema's error names the key
+        else:
+            section[keys[-1]] = environment[variable]
+
+
+def _anchored(settings: Settings, path: Path) -> Settings:
+    base = path.resolve().parent
+    models = settings.models.model_copy(
+        update={"catalog": _below(base, settings.models.catalog), "store": _below(base, settings.models.store)}
+    )
+    anchored = settings.model_copy(update={"models": models})
+    anchored._source = str(path)
+    return anchored
+
+
+def _below(base: Path, path: Path) -> Path:
+    """`path` from `base` on, without `..` in it, so that messages can be read. Links stay as they are."""
+    return Path(os.path.normpath(base / path))
+
+
+def _one_line(error: Exception) -> str:
+    return " ".join(str(error).split())

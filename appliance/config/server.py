@@ -1,0 +1,33 @@
+"""The section `server`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Self
+
+from pydantic import Field, model_validator
+
+from appliance.config.section import Section
+
+
+class ServerSettings(Section):
+    """The HTTP door."""
+
+    host: str = "127.0.0.1"
+    """Address to listen on. Anything but loopback needs `require_api_key`."""
+    port: int = Field(8000, ge=1, le=65535)
+    """TCP port to listen on."""
+    require_api_key: bool = True
+    """Ask every caller for a bearer key, except at /health and /ready."""
+    api_key_file: Path = Path("api-key")
+    """File with one key per line, below `data_dir` unless absolute. Made with one random key when it is not there."""
+    max_body_bytes: int = Field(2_000_000, ge=1_000)
+    """Larger request bodies are refused."""
+    keep_alive_s: float = Field(10, gt=0)
+    """A stream that has nothing to say for so long sends a comment, so that proxies keep it open."""
+
+    @model_validator(mode="after")
+    def _open_only_on_loopback(self) -> Self:
+        if not self.require_api_key and self.host not in {"127.0.0.1", "::1", "localhost"}:
+            raise ValueError("require_api_key: false is allowed on a loopback host only; set host to 127.0.0.1")
+        return self
