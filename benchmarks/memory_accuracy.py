@@ -22,8 +22,8 @@ if str(ROOT) not in sys.path:  # also run as a plain script
 from rich.console import Console  # noqa: E402
 from rich.table import Table  # noqa: E402
 
+from appliance.domain.gpu import Card  # noqa: E402
 from appliance.errors import ConfigError  # noqa: E402
-from appliance.placement.engine_shape import Card  # noqa: E402
 from appliance.placement.memory import EngineMemory, Fits, available_kv, engine_memory  # noqa: E402
 from appliance.placement.overhead import FITTED, OverheadConstants  # noqa: E402
 from benchmarks import machine  # noqa: E402

@@ -14,7 +14,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from statistics import median
 
-from appliance.placement.engine_shape import GIB, Card, EngineShape
+from appliance.domain.gpu import Card
+from appliance.placement.engine_shape import GIB, EngineShape
 from appliance.placement.overhead import FITTED, OverheadConstants, expected_overhead
 from benchmarks.kv_cases import DEFAULT_CASES, Case, load_cases
 

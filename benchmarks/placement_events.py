@@ -14,7 +14,6 @@ from appliance.domain.model import Model
 from appliance.domain.node import Accelerator, Node
 from appliance.domain.placement import PlacementPlan
 from appliance.placement.candidates import shape_of
-from appliance.placement.engine_shape import Card
 from appliance.placement.memory import engine_memory
 from appliance.placement.packing_search import Effort
 from appliance.placement.problem import Problem, Wanted
@@ -83,7 +82,7 @@ def overfull(problem: Problem, plan: PlacementPlan) -> int:
                 shape = shape_of(problem, wanted, engine.tensor_parallel_size)
                 geometry = wanted.model.geometry
                 assert geometry is not None
-                memory = engine_memory(geometry, shape, Card(device.name, device.total_bytes))
+                memory = engine_memory(geometry, shape, device.card)
                 taken = memory.total_bytes(engine.kv_cache_memory_bytes)
                 if engine.turn_group:
                     steady += engine.asleep_bytes

@@ -12,7 +12,7 @@ from appliance.config import Settings
 from appliance.domain import engine_args
 from appliance.domain.demand import Demand
 from appliance.domain.engine import Device, EngineSpec
-from appliance.domain.gpu import Gpu
+from appliance.domain.gpu import Card, Gpu
 from appliance.domain.model import Model
 from appliance.domain.placement import PlacementPlan, PoolEntry, Unplaceable
 from appliance.engines.processes import end_leftovers
@@ -22,7 +22,7 @@ from appliance.inventory.host import read_host
 from appliance.inventory.nvml import list_gpus
 from appliance.placement.calibration import Calibration, CalibrationKey, calibration_key
 from appliance.placement.declared import cpu_engine_bytes, place
-from appliance.placement.engine_shape import DEFAULT_VLLM_VERSION, Card, EngineShape
+from appliance.placement.engine_shape import DEFAULT_VLLM_VERSION, EngineShape
 from appliance.placement.measured import cpu_bytes
 from appliance.placement.planned import planned_specs
 
@@ -101,7 +101,7 @@ def decide(settings: Settings) -> Lineup:
         kept = read_calibrations(calibrations_file(settings.data_dir))
         version = installed_version(settings.engines.python)
         entries = tuple(_with_measured(entry, version, kept) for entry in entries)
-    cards = {gpu.uuid: Card(gpu.name, gpu.total_bytes) for gpu in gpus}
+    cards = {gpu.uuid: gpu.card for gpu in gpus}
     return Lineup(settings, models, entries, device, gpus, cards)
 
 

@@ -11,9 +11,9 @@ import structlog
 from appliance.bootstrap.calibrations import calibrations_file, keep_calibration, read_calibrations
 from appliance.bootstrap.lineup import CPU_CARD, Lineup, start_key, start_shape
 from appliance.domain.engine import Device, EngineSpec
+from appliance.domain.gpu import Card
 from appliance.engines.start_log import StartFigures
 from appliance.placement.calibration import Calibration
-from appliance.placement.engine_shape import Card
 from appliance.placement.measured import NOISE_BYTES, Measured, cpu_calibration, gpu_calibration, tells_more
 from appliance.placement.memory import EngineMemory, engine_memory
 

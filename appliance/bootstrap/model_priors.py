@@ -10,9 +10,9 @@ from appliance.bootstrap.planning import dtype_bytes, with_geometry
 from appliance.coordinator.statistics import ModelPrior
 from appliance.domain.engine import Device
 from appliance.domain.geometry import Geometry
+from appliance.domain.gpu import Card
 from appliance.domain.node import Accelerator
 from appliance.domain.placement import PoolEntry
-from appliance.placement.engine_shape import Card
 from appliance.placement.kv_cache import kv_element_bytes, kv_layout, layer_kinds
 from appliance.placement.throughput import pace, speed_of
 

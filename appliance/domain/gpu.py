@@ -15,6 +15,19 @@ class GpuProcess:
 
 
 @dataclass(frozen=True, slots=True)
+class Card:
+    """A kind of card: its product name and its whole memory, as NVML and the CUDA driver report it."""
+
+    name: str
+    total_bytes: int
+
+    @property
+    def is_rocm(self) -> bool:
+        """AMD cards have no FlashInfer, so vLLM samples with PyTorch alone."""
+        return "MI2" in self.name or "MI3" in self.name or self.name.startswith("AMD")
+
+
+@dataclass(frozen=True, slots=True)
 class Gpu:
     """One GPU, or one MIG instance, which is a device of its own, as NVML sees it now.
 
@@ -35,6 +48,11 @@ class Gpu:
     parent: str = ""
     processes: tuple[GpuProcess, ...] = ()
     unhealthy: str = ""
+
+    @property
+    def card(self) -> Card:
+        """What the memory model knows it by."""
+        return Card(self.name, self.total_bytes)
 
     def others_bytes(self, own_pids: Collection[int] = ()) -> int:
         """What is taken by others than `own_pids`; memory that NVML does not give to a process is taken by others."""

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from appliance.domain.gpu import Card
+
 
 @dataclass(frozen=True, slots=True)
 class Accelerator:
@@ -22,6 +24,11 @@ class Accelerator:
     parent: str = ""
     bandwidth_bytes_s: float = 0.0
     flops: float = 0.0
+
+    @property
+    def card(self) -> Card:
+        """What the memory model knows it by."""
+        return Card(self.name, self.total_bytes)
 
 
 @dataclass(frozen=True, slots=True)

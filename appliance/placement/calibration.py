@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from appliance.placement.engine_shape import Card, EngineShape, batched_tokens, sequences
+from appliance.domain.gpu import Card
+from appliance.placement.engine_shape import EngineShape, batched_tokens, sequences
 
 REPEAT_TOLERANCE = 0.01
 REPEAT_BYTES = 64 * 2**20

@@ -8,9 +8,10 @@ from dataclasses import dataclass
 from appliance.domain import engine_args
 from appliance.domain.demand import RoleDemand
 from appliance.domain.geometry import Attention, Geometry, LatentAttention
+from appliance.domain.gpu import Card
 from appliance.placement.calibration import CalibrationKey, calibration_key
 from appliance.placement.devices import Floor, SlotKind
-from appliance.placement.engine_shape import Card, EngineShape
+from appliance.placement.engine_shape import EngineShape
 from appliance.placement.memory import EngineMemory, engine_memory
 from appliance.placement.packing import Shape
 from appliance.placement.problem import Problem, Wanted

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+from appliance.domain.gpu import Card
 from appliance.domain.node import Accelerator, Node
-from appliance.placement.engine_shape import Card
 from appliance.placement.packing import Slot
 from appliance.placement.problem import ALL_SIZES
 
@@ -27,7 +27,7 @@ class Device:
     @property
     def card(self) -> Card:
         """As the memory model wants it."""
-        return Card(self.accelerator.name, self.accelerator.total_bytes)
+        return self.accelerator.card
 
     @property
     def kind(self) -> tuple[object, ...]:

@@ -5,23 +5,12 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
+from appliance.domain.gpu import Card
+
 GIB = 2**30
 DEFAULT_VLLM_VERSION = "0.33.0"
 """What is planned for where no vLLM is installed."""
 UNKNOWN_VERSION = (0, 0, 0)
-
-
-@dataclass(frozen=True, slots=True)
-class Card:
-    """A kind of card: its product name and its whole memory, as NVML and the CUDA driver report it."""
-
-    name: str
-    total_bytes: int
-
-    @property
-    def is_rocm(self) -> bool:
-        """AMD cards have no FlashInfer, so vLLM samples with PyTorch alone."""
-        return "MI2" in self.name or "MI3" in self.name or self.name.startswith("AMD")
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,8 +11,9 @@ from dataclasses import dataclass, replace
 from math import ceil
 
 from appliance.domain.geometry import Geometry, LayerGroup
+from appliance.domain.gpu import Card
 from appliance.placement.calibration import REPEAT_BYTES, REPEAT_TOLERANCE, Calibration
-from appliance.placement.engine_shape import Card, EngineShape, batched_tokens
+from appliance.placement.engine_shape import EngineShape, batched_tokens
 from appliance.placement.kv_cache import KvLayout, kv_element_bytes, kv_layout, layer_kinds
 from appliance.placement.overhead import (
     BASELINE_BYTES,

@@ -11,10 +11,10 @@ from dataclasses import dataclass
 from math import ceil, log2
 
 from appliance.domain.geometry import Experts, FeedForward, Geometry
+from appliance.domain.gpu import Card
 from appliance.placement.engine_shape import (
     GIB,
     UNKNOWN_VERSION,
-    Card,
     EngineShape,
     batched_tokens,
     capture_sizes,

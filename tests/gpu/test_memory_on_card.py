@@ -15,7 +15,7 @@ from appliance.domain.geometry import Geometry
 from appliance.domain.gpu import Gpu
 from appliance.errors import InventoryError
 from appliance.inventory.nvml import list_gpus, scan_gpus
-from appliance.placement.engine_shape import Card, EngineShape
+from appliance.placement.engine_shape import EngineShape
 from appliance.placement.memory import engine_memory
 from appliance.placement.overhead import BASELINE_UPPER_BYTES
 from appliance.placement.weights import weight_bytes, weight_format
@@ -103,7 +103,7 @@ def looks(gpu: Gpu) -> list[tuple[Look, int]]:
 @pytest.mark.gpu
 def test_context_and_weights_on_the_card(gpu: Gpu, looks: list[tuple[Look, int]]) -> None:
     (context, context_held), (loaded, loaded_held) = looks
-    memory = engine_memory(geometry(), EngineShape(max_model_len=4096), Card(gpu.name, gpu.total_bytes))
+    memory = engine_memory(geometry(), EngineShape(max_model_len=4096), gpu.card)
 
     baseline = context_held - context.reserved_bytes
     print(f"{gpu.name}: CUDA context {baseline / GIB:.2f} GiB, reckoned {memory.baseline_bytes / GIB:.2f}")

@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 
 from appliance.domain.geometry import Attention, Experts, FeedForward, Geometry, LatentAttention, LayerGroup, Recurrent
-from appliance.placement.engine_shape import GIB, Card, EngineShape
+from appliance.domain.gpu import Card
+from appliance.placement.engine_shape import GIB, EngineShape
 
 H200 = Card("NVIDIA H200", round(139.81 * GIB))
 H100 = Card("NVIDIA H100 80GB HBM3", round(79.19 * GIB))

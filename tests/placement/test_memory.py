@@ -9,8 +9,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from appliance.domain.geometry import Geometry
+from appliance.domain.gpu import Card
 from appliance.placement.calibration import Calibration, calibration_key
-from appliance.placement.engine_shape import GIB, Card
+from appliance.placement.engine_shape import GIB
 from appliance.placement.memory import Fits, TooSmall, available_kv, engine_memory, pinned_kv, pinned_utilization
 from tests.placement.shapes import H100, H200, L4, deepseek_v3, dense, gpt_oss, qwen3_next, shape
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from appliance.placement.engine_shape import GIB, Card, batched_tokens, capture_sizes, sequences, version_of
+from appliance.domain.gpu import Card
+from appliance.placement.engine_shape import GIB, batched_tokens, capture_sizes, sequences, version_of
 from appliance.placement.overhead import expected_overhead, forward_peak_bytes, upper_overhead
 from tests.placement.shapes import A100_80, H100, H200, L4, dense, qwen3_next, shape
 

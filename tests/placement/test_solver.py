@@ -11,7 +11,6 @@ from appliance.domain.node import Accelerator, Node
 from appliance.domain.placement import PlacementPlan, Unplaceable
 from appliance.placement.calibration import Calibration
 from appliance.placement.candidates import key_of
-from appliance.placement.engine_shape import Card
 from appliance.placement.problem import Constraints, Problem
 from appliance.placement.solver import solve
 from tests.placement.problems import GIB, h100, l4, l40s, node, problem, wanted
@@ -224,6 +223,6 @@ def test_options_whose_memory_is_unknown_are_named_until_a_start_has_measured_th
         l4(), models=(wanted("qwen3-8b", extra_args=("--enable-lora",)),), roles={"generalist": ("qwen3-8b",)}
     )
     assert any("qwen3-8b: not foreseen: what --enable-lora takes" in reason for reason in plan_of(asked).reasons)
-    keys = [key_of(asked, asked.models[0], 1, Card(device.name, device.total_bytes)) for device in l4().accelerators]
+    keys = [key_of(asked, asked.models[0], 1, device.card) for device in l4().accelerators]
     measured = {key: Calibration(key, 16 * GIB, 2 * GIB, 0, overhead_bytes=GIB) for key in keys}
     assert not any("not foreseen" in reason for reason in plan_of(replace(asked, calibrations=measured)).reasons)
