@@ -78,6 +78,10 @@ config-docs: $(VENV_READY) ## write docs/config.md and docs/config.schema.json f
 lock: ## write the lock files anew (needs uv)
 	uv pip compile -q --generate-hashes --no-header --no-annotate --extra dev --python-version 3.11 --universal \
 	  --upgrade pyproject.toml -o requirements/appliance.txt
+	@sed -n 's/ *\\$$//; /==/p' requirements/appliance.txt > requirements/.pins
+	uv pip compile -q --generate-hashes --no-header --no-annotate --python-version 3.11 --universal \
+	  --constraint requirements/.pins pyproject.toml -o requirements/appliance-runtime.txt
+	@rm requirements/.pins
 	cd requirements && uv pip compile -q --no-deps --generate-hashes --no-header --no-annotate --python-version 3.11 \
 	  --no-emit-find-links engine-cpu.in -o engine-cpu.txt
 	cd requirements && uv pip compile -q --generate-hashes --no-header --no-annotate --python-version 3.11 \
