@@ -30,7 +30,7 @@ from appliance.bootstrap.traces import CountedTraces
 from appliance.bootstrap.verifier_calibrations import measured_thresholds
 from appliance.config import Settings
 from appliance.coordinator.coordinator import Coordinator
-from appliance.coordinator.prompts import load_prompt_sets
+from appliance.coordinator.prompts import prompt_sets_of
 from appliance.dispatch.dispatcher import Dispatcher
 from appliance.domain.engine import EngineSpec
 from appliance.domain.fleet import Fleet
@@ -45,6 +45,7 @@ from appliance.engines.sampler import Sampler
 from appliance.gateway.app import GatewayParts
 from appliance.gateway.app import build as build_gateway
 from appliance.gateway.auth import Authenticator, KeyRing, OpenDoor, read_or_make_keys
+from appliance.gateway.openai.body import RequestLimits
 from appliance.gateway.openai.models import ModelListing
 from appliance.inventory.nvml import free_bytes
 from appliance.ledger.journal import JournalFile
@@ -100,6 +101,7 @@ def build(settings: Settings, *, make_launcher: LauncherMaker | None = None) -> 
                 models=_listings(settings, models),
                 max_body_bytes=settings.server.max_body_bytes,
                 keep_alive_s=settings.server.keep_alive_s,
+                limits=RequestLimits(settings.server.max_choices, settings.server.max_images),
             ),
             version=version("appliance"),
         )
@@ -151,8 +153,7 @@ def _coordinator(
     journal: JournalFile,
 ) -> Coordinator:
     settings, models = lineup.settings, lineup.models
-    sets = load_prompt_sets(model.prompt_set for model in models.values())
-    prompt_sets = {model_id: sets[model.prompt_set] for model_id, model in models.items()}
+    prompt_sets = prompt_sets_of(models)
     options = coordinator_options(settings)
     thresholds = measured_thresholds(settings.data_dir, models, prompt_sets)
     return Coordinator(
@@ -160,6 +161,8 @@ def _coordinator(
             options,
             roles=replace(options.roles, tool_callers=tool_callers(settings, models)),
             families={model_id: model.family for model_id, model in models.items()},
+            tasks={model_id: model.task for model_id, model in models.items()},
+            image_readers=frozenset(model_id for model_id, model in models.items() if model.reads_images),
             verification=replace(options.verification, thresholds=thresholds),
         ),
         prompt_sets,
