@@ -36,7 +36,7 @@ from appliance.domain.engine import EngineSpec
 from appliance.domain.fleet import Fleet
 from appliance.domain.model import Model
 from appliance.domain.policy import DataPolicy
-from appliance.domain.tenant import Tenant
+from appliance.domain.tenant import DEFAULT, Tenant
 from appliance.domain.trace import Trace
 from appliance.engines.client import EngineClient, HttpEngineClient
 from appliance.engines.launcher import Launcher, ProcessLauncher, vllm_commands
@@ -57,8 +57,6 @@ from appliance.telemetry.metrics import Metrics
 
 LauncherMaker = Callable[[EngineClient], Launcher]
 """How a test puts another launcher into the house."""
-
-_TENANT = "default"
 
 
 def build(settings: Settings, *, make_launcher: LauncherMaker | None = None) -> Appliance:
@@ -100,6 +98,7 @@ def build(settings: Settings, *, make_launcher: LauncherMaker | None = None) -> 
                 models=_listings(settings, models),
                 max_body_bytes=settings.server.max_body_bytes,
                 keep_alive_s=settings.server.keep_alive_s,
+                open_paths=frozenset(settings.server.open_paths),
             ),
             version=version("appliance"),
         )
@@ -230,7 +229,7 @@ def _launcher(settings: Settings, client: EngineClient) -> ProcessLauncher:
 
 
 def _authenticator(settings: Settings) -> Authenticator:
-    tenant = Tenant(_TENANT, settings.ledger.keep_content, frozenset(settings.policy.default_labels))
+    tenant = Tenant(DEFAULT, settings.ledger.keep_content, frozenset(settings.policy.default_labels))
     if not settings.server.require_api_key:
         return OpenDoor(tenant)
     return KeyRing(read_or_make_keys(_key_file(settings)), tenant)
