@@ -66,7 +66,6 @@ class RequestPath:
         """Take no more requests and let those in flight end for a while."""
         parts = self.parts
         async with AsyncExitStack() as steps:  # from the last one upwards
-            steps.push_async_callback(parts.traces.close)
             steps.push_async_callback(parts.client.close)
             steps.push_async_callback(parts.coordinator.close)
             steps.push_async_callback(self._stop_answering)

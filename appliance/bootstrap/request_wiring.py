@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import socket
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack, closing
@@ -12,6 +13,7 @@ from pathlib import Path
 
 from appliance.bootstrap.demand_tally import DemandTally
 from appliance.bootstrap.interrupted import save_interrupted
+from appliance.bootstrap.ledger import ledger_place
 from appliance.bootstrap.lineup import Lineup
 from appliance.bootstrap.model_priors import model_priors
 from appliance.bootstrap.options import coordinator_options, tool_callers
@@ -35,6 +37,7 @@ from appliance.gateway.app import GatewayParts
 from appliance.gateway.app import build as build_gateway
 from appliance.gateway.auth import Authenticator, KeyRing, OpenDoor, read_or_make_keys
 from appliance.gateway.openai.models import ModelListing
+from appliance.ledger.database import Database
 from appliance.ledger.journal import JournalFile
 from appliance.ledger.trace_store import TraceStore
 from appliance.telemetry.metrics import Metrics
@@ -53,10 +56,8 @@ def build_request_path(
     authenticator = _authenticator(settings)
     client, metrics = HttpEngineClient(), Metrics(models=list(models), fleet=fleet)
     policy = data_policy(settings, models)
-    traces, tally = (
-        TraceStore(settings.below_data_dir(settings.ledger.file)),
-        DemandTally(settings.coordinator.virtual_model),
-    )
+    ledger = held.enter_context(closing(Database(ledger_place(settings, os.environ))))
+    traces, tally = TraceStore(ledger), DemandTally(settings.coordinator.virtual_model)
     counted = CountedTraces(traces, metrics, tally, _export(settings, metrics, held))
     journal = held.enter_context(
         closing(JournalFile(settings.below_data_dir(settings.ledger.journal_file), metrics.journal_failed))
