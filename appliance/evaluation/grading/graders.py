@@ -12,9 +12,8 @@ from collections.abc import Sequence
 from decimal import Decimal, InvalidOperation
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from appliance.config.section import Section
 from appliance.coordinator.answer_shape import AnswerShape, schema_problem
 from appliance.coordinator.voting import normalised
 from appliance.domain.identifier import Identifier
@@ -25,8 +24,10 @@ _MARK = re.compile(r"^[\s*_(\[]*([A-Z])(?:[\s*_)\].:,]|$)")
 _LETTER = re.compile(r"\b([A-Z])\b")
 
 
-class _Reading(Section):
+class _Reading(BaseModel):
     """Where in an answer the graded part stands."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
 
     after: str | None = None
     """Only what stands after the last occurrence of this text counts."""
