@@ -19,7 +19,7 @@ def body_of(engine: EngineStatus, call: EngineCall, ctx: CallContext) -> dict[st
         body["messages"] = [dict(message) for message in call.messages]
     if call.endpoint.streamed:
         body |= {"stream": True, "stream_options": {"include_usage": True}}
-    if call.max_tokens is not None:
+    if call.max_tokens is not None and call.endpoint.streamed:
         body["max_tokens"] = call.max_tokens
     if not call.endpoint.scheduled:
         return body

@@ -11,7 +11,8 @@ from typing import Any
 import openai
 import pytest
 
-from appliance.domain.policy import DataPolicy, LabelRule
+from appliance.domain.policy import DataPolicy
+from appliance.domain.use_rule import UseRule
 from tests.fakes.answers import Fault, FaultKind
 from tests.fakes.pooled import likeness, vector
 from tests.gateway.pool import TEAM, Pool, pool
@@ -165,7 +166,7 @@ def test_labels_hold_for_every_endpoint() -> None:
             await built.client.embeddings.create(model="embedder", input="x", extra_body={"labels": ["secret"]})
         assert not built.servers["embedder"].requests
 
-    with_pool(test, policy=DataPolicy({"secret": LabelRule(models=frozenset({"generalist"}))}))
+    with_pool(test, policy=DataPolicy({"secret": UseRule(models=frozenset({"generalist"}))}))
 
 
 @pytest.mark.parametrize("stream", [False, True])
