@@ -56,14 +56,14 @@ def install(
         try:
             _staged(directory, signed, tree, progress)
             tree.write_record(tree.staging, Record(now_unix_s, previous))
+            name = tree.adopt(signed.manifest)
+            tree.switch(name)
         except OSError as error:
             tree.clear()
             raise _words(error, tree) from None
         except BaseException:
             tree.clear()
             raise
-        name = tree.adopt(signed.manifest)
-        tree.switch(name)
         return Installation(signed.manifest, tree.path(name), previous, tree.prune())
 
 

@@ -144,7 +144,7 @@ class VersionTree:
         keep = {current, self.record(current).previous}
         gone = tuple(sorted(p.name for p in (self.root / VERSIONS).iterdir() if p.name not in keep))
         for name in gone:
-            shutil.rmtree(self.path(name))
+            shutil.rmtree(self.path(name), ignore_errors=True)  # what stays is seen in the list, and does no harm
         return gone
 
     def rollback(self, to: str | None) -> str:

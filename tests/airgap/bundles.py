@@ -86,7 +86,7 @@ def snapshot(root: Path) -> dict[str, Any]:
         for name in (*folders, *names):
             path = Path(folder) / name
             about = path.lstat()
-            what = os.readlink(path) if path.is_symlink() else path.read_bytes() if path.is_file() else ""
+            what = str(path.readlink()) if path.is_symlink() else path.read_bytes() if path.is_file() else ""
             found[path.relative_to(root).as_posix()] = (about.st_mode, about.st_ino, what)
     found.pop("lock", None)
     return found

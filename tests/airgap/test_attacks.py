@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from appliance.airgap.bundle import MANIFEST, SIGNATURE
-from appliance.airgap.tar_form import BLOCK_BYTES
+from appliance.airgap.tar_form import BLOCK_BYTES, Member, layout
 from appliance.airgap.verify import verify
 from appliance.airgap.versions import VersionTree
 from appliance.errors import (
@@ -40,6 +40,8 @@ from tests.airgap.bundles import (
 )
 
 FLIPS = 1000
+INSTALLED_EVERY = 5
+"""An attempt to install waits for the disk, so not every flip is followed by one. (5 and the 3 files: all are met.)"""
 
 
 @pytest.fixture
@@ -78,8 +80,11 @@ def test_a_flipped_bit_anywhere_is_found(bundle: Path, tree: VersionTree) -> Non
         content[position] ^= bit
         file.write_bytes(content)
         kind = BundleDamaged if file.name.startswith("payload") else SignatureInvalid
-        for error in refusals(bundle, tree):
-            assert type(error) is kind, (file.name, position, bit, error)
+        with pytest.raises(kind):
+            verify(bundle, TRUSTED)
+        if number % INSTALLED_EVERY == 0:
+            with pytest.raises(kind):
+                put(bundle, tree)
         content[position] ^= bit
         file.write_bytes(content)
     verify(bundle, TRUSTED)
@@ -312,7 +317,7 @@ def test_a_list_that_declares_more_than_the_disk_has(tmp_path: Path, tree: Versi
     refused(forged(tmp_path / "b", document(bomb), payload({"docs/a.md": b"x"})), tree, BundleIncomplete)
     sparse = forged(tmp_path / "c", document({**entry("docs/a.md"), "size_bytes": 1 << 42}), b"")
     with (sparse / "payload.tar").open("r+b") as file:
-        file.truncate((1 << 42) + 1536)
+        file.truncate(layout([Member("docs/a.md", 1 << 42)]).size_bytes)
     with pytest.raises(BundleError, match="more are needed"):
         put(sparse, tree)
 
