@@ -170,3 +170,34 @@ class TokensText(BaseModel):
     """Tokens as text."""
 
     prompt: str
+
+
+class ResponseUsage(BaseModel):
+    """Tokens of all calls together, under the names that responses have for them."""
+
+    input_tokens: int
+    input_tokens_details: CachedTokens
+    output_tokens: int
+    output_tokens_details: dict[str, int]
+    total_tokens: int
+
+
+class OutputItem(BaseModel):
+    """A message, reasoning, or a call of a function."""
+
+    id: str
+    type: Literal["message", "reasoning", "function_call"]
+    status: Literal["completed", "incomplete"]
+
+
+class ResponseObject(BaseModel):
+    """A whole response."""
+
+    id: str
+    object: Literal["response"]
+    created_at: int
+    status: Literal["completed", "incomplete"]
+    model: str
+    output: list[OutputItem]
+    usage: ResponseUsage
+    appliance: FanOut
