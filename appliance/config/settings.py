@@ -7,6 +7,7 @@ from typing import Literal, Self
 
 from pydantic import Field, PrivateAttr, model_validator
 
+from appliance.config.cluster import ClusterSettings
 from appliance.config.coordinator import CoordinatorSettings
 from appliance.config.engines import EnginesSettings, ModelsSettings, PoolMember
 from appliance.config.ledger import LedgerSettings
@@ -45,6 +46,8 @@ class Settings(Section):
     """What is told to an OpenTelemetry collector."""
     placement: PlacementSettings = Field(default_factory=lambda: PlacementSettings())
     """What a placement plan goes by, and whether it is followed."""
+    cluster: ClusterSettings = Field(default_factory=lambda: ClusterSettings())
+    """How gateways and packs find and trust each other where they run apart."""
 
     _source: str = PrivateAttr(default="")
 
