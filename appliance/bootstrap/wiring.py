@@ -14,6 +14,7 @@ from pathlib import Path
 from appliance.bootstrap.appliance import Appliance, Parts
 from appliance.bootstrap.data_dir import locked
 from appliance.bootstrap.demand_tally import DemandTally
+from appliance.bootstrap.dispatching import dispatcher_of
 from appliance.bootstrap.engine_ports import EnginePorts
 from appliance.bootstrap.interrupted import save_interrupted
 from appliance.bootstrap.lineup import Lineup, decide
@@ -85,7 +86,7 @@ def build(settings: Settings, *, make_launcher: LauncherMaker | None = None) -> 
         journal = held.enter_context(
             closing(JournalFile(settings.below_data_dir(settings.ledger.journal_file), metrics.journal_failed))
         )
-        dispatcher = Dispatcher(fleet, client, policy=policy)
+        dispatcher = dispatcher_of(settings, fleet, client, policy)
         metrics.watch_lines(dispatcher.lines.levels, dispatcher.lines.longest_waits_s)
         coordinator = _coordinator(lineup, dispatcher, policy, counted, journal)
         app = build_gateway(

@@ -8,6 +8,7 @@ from typing import Literal, Self
 from pydantic import Field, PrivateAttr, model_validator
 
 from appliance.config.coordinator import CoordinatorSettings
+from appliance.config.dispatch import DispatchSettings
 from appliance.config.engines import EnginesSettings, ModelsSettings, PoolMember
 from appliance.config.ledger import LedgerSettings
 from appliance.config.placement import PlacementSettings
@@ -35,6 +36,8 @@ class Settings(Section):
     """The models that are served."""
     roles: RolesSettings
     """Which model plays which role."""
+    dispatch: DispatchSettings = Field(default_factory=lambda: DispatchSettings())
+    """Which engine gets a call."""
     coordinator: CoordinatorSettings = Field(default_factory=lambda: CoordinatorSettings())
     """How `auto` answers."""
     policy: PolicySettings = Field(default_factory=lambda: PolicySettings())
