@@ -20,7 +20,7 @@ from appliance.dispatch.endpoint_picker import Asleep, NoEngine, Picked
 from appliance.dispatch.gpu_meter import Receipt
 from appliance.dispatch.line import Line
 from appliance.dispatch.lines import Lines, Ticket
-from appliance.dispatch.places import Manner, Place, Places, sign_of
+from appliance.dispatch.places import Manner, Place, Places, Under, sign_of
 from appliance.dispatch.prefix import prefix_of_messages
 from appliance.dispatch.retry_budget import RetryBudget
 from appliance.domain.engine import EngineState, EngineStatus
@@ -136,35 +136,35 @@ class Dispatcher:
         """Engine id → state of its circuit breaker, for those whose last call failed."""
         return self._places.broken_now()
 
-    def place_now(self, model_id: str, labels: Set[str], prefix: int | None) -> Place | None:
+    def place_now(self, model_id: str, under: Under, prefix: int | None) -> Place | None:
         """A place on the best engine of a model, or None where a call would have to wait, or has nowhere to go.
 
         Nobody overtakes who stands in the line. Raises NotAllowed.
         """
-        place = self._place(model_id, labels, prefix)
+        place = self._place(model_id, under, prefix)
         if place is not None:
             self._retries.paid_in()
         return place
 
     def place_again(
-        self, error: Exception, model_id: str, labels: Set[str], prefix: int | None, before: Place, failed: Set[str]
+        self, error: Exception, under: Under, prefix: int | None, before: Place, failed: Set[str]
     ) -> Place | None:
         """A place elsewhere for a call that failed so before its first byte; None where it may not be made again."""
         if not _mended_elsewhere(error):
             return None
-        return self._place(model_id, labels, prefix, before.receipt, failed)
+        return self._place(before.engine.model_id, under, prefix, before.receipt, failed)
 
     def _place(
         self,
         model_id: str,
-        labels: Set[str],
+        under: Under,
         prefix: int | None,
         receipt: Receipt | None = None,
         failed: Set[str] = frozenset(),
     ) -> Place | None:
         if self.lines.stands(model_id):
             return None
-        found = self._places.find(model_id, labels, prefix, failed)
+        found = self._places.find(model_id, under, prefix, failed)
         if not isinstance(found, Picked) or found.free_share <= 0:
             return None
         if receipt is not None and not self._retries.take():
@@ -263,7 +263,7 @@ class Dispatcher:
     def _find(self, call: EngineCall, ctx: CallContext, failed: set[str]) -> Picked | Asleep | NoEngine:
         known = self.prefix_matters(call.model_id)
         prefix = prefix_of_messages(ctx.cache_salt, call.messages) if known else None
-        return self._places.find(call.model_id, ctx.labels, prefix, failed)
+        return self._places.find(call.model_id, Under(ctx.labels, ctx.policy), prefix, failed)
 
     def _changed(self, engine: EngineStatus, left: bool) -> None:
         """A call came to an engine or has left it."""

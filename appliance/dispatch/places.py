@@ -5,8 +5,9 @@ Everybody who sends calls to engines takes a place here first and leaves it afte
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Set
+from collections.abc import Callable, Mapping, Sequence, Set
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from appliance.dispatch.attained import Attained
 from appliance.dispatch.breaker import Breaker, BreakerLimits, BreakerState, Sign
@@ -24,6 +25,7 @@ from appliance.dispatch.gpu_meter import GpuMeter, Receipt
 from appliance.domain.engine import EngineState, EngineStatus
 from appliance.domain.fleet import Fleet, FleetSnapshot
 from appliance.domain.policy import DataPolicy
+from appliance.domain.tenant import DEFAULT
 from appliance.errors import EngineRejected, EngineUnavailable, NotAllowed
 
 _NO_ENGINES: tuple[EngineStatus, ...] = ()
@@ -38,6 +40,13 @@ class Manner:
 
     weights: PickWeights = DEFAULT_WEIGHTS
     breaker: BreakerLimits = field(default_factory=BreakerLimits)
+
+
+class Under(NamedTuple):
+    """What a call stands under: the labels of its data, and its tenant's policy by name."""
+
+    labels: frozenset[str] = frozenset()
+    policy: str = DEFAULT
 
 
 def sign_of(error: BaseException | None) -> Sign:
@@ -127,10 +136,10 @@ class Places:
         return self._by_model.get(model_id, _NO_ENGINES)
 
     def find(
-        self, model_id: str, labels: Set[str], prefix: int | None, failed: Set[str] = frozenset()
+        self, model_id: str, under: Under, prefix: int | None, failed: Set[str] = frozenset()
     ) -> Picked | Asleep | NoEngine:
-        """The engine for a call now. Raises NotAllowed where no engine of the model may see the call's data."""
-        serving = self._allowed(model_id, labels) if labels else self.serving(model_id)
+        """The engine for a call now. Raises NotAllowed where no engine of the model may be used for it."""
+        serving = self._allowed(model_id, under)
         broken = self._broken(serving) if self._breakers else {}
         sight = Sight(self.in_flight, self._fleet.figures, broken, prefix)
         return pick(model_id, serving, sight, failed, self._manner.weights)
@@ -190,7 +199,7 @@ class Places:
             known = self._breakers[engine.engine_id] = (engine.pid, Breaker(self._manner.breaker))
         return known[1]
 
-    def _broken(self, serving: tuple[EngineStatus, ...]) -> Mapping[str, Broken]:
+    def _broken(self, serving: Sequence[EngineStatus]) -> Mapping[str, Broken]:
         now_s, broken = self._clock(), {}
         for engine in serving:
             pid, breaker = self._breakers.get(engine.engine_id, (None, None))
@@ -203,10 +212,13 @@ class Places:
             broken[engine.engine_id] = Broken(breaker.failures, closed_to, busy=not breaker.has_room(now_s))
         return broken
 
-    def _allowed(self, model_id: str, labels: Set[str]) -> tuple[EngineStatus, ...]:
-        """The engines of a model that may see the request's data. Raises NotAllowed where there are others only."""
+    def _allowed(self, model_id: str, under: Under) -> Sequence[EngineStatus]:
+        """The engines of a model that may be used for the request. Raises NotAllowed where there are others only."""
         engines = self.serving(model_id)
-        refusals = [self._policy.refusal(labels, model_id, engine.node) for engine in engines]
-        if refusals and all(refusals):
-            raise NotAllowed(f"the policy lets no engine of {model_id} see this request: {refusals[0]}", param="labels")
+        refusals = [self._policy.refusal(under.labels, model_id, engine.node, under.policy) for engine in engines]
+        if not any(refusals):
+            return engines
+        if all(refusals):
+            param = "labels" if under.labels else "model"
+            raise NotAllowed(f"the policy lets no engine of {model_id} see this request: {refusals[0]}", param=param)
         return tuple(engine for engine, reason in zip(engines, refusals, strict=True) if not reason)
