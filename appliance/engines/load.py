@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import aiohttp
 
 from appliance.domain.engine import EngineStatus
+from appliance.engines.paths import url_of
 
 _SAMPLE = re.compile(r"^(vllm:\w+)(?:\{([^}]*)\})? (\S+)$", re.MULTILINE)
 _KV_TOKENS = re.compile(r'kv_cache_size_tokens="(\d+)"')
@@ -64,7 +65,7 @@ class LoadReader:
         if self._session is None:
             self._session = aiohttp.ClientSession()
         try:
-            async with asyncio.timeout(TIMEOUT_S), self._session.get(f"{engine.base_url}/metrics") as response:
+            async with asyncio.timeout(TIMEOUT_S), self._session.get(url_of(engine, "/metrics")) as response:
                 return load_of(await response.text()) if response.status == 200 else EngineLoad()
         except (TimeoutError, aiohttp.ClientError):
             return EngineLoad()
