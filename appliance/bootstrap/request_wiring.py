@@ -30,7 +30,7 @@ from appliance.dispatch.dispatcher import Dispatcher
 from appliance.domain.fleet import Fleet
 from appliance.domain.model import Model
 from appliance.domain.policy import DataPolicy
-from appliance.domain.tenant import Tenant
+from appliance.domain.tenant import DEFAULT, Tenant
 from appliance.domain.trace import Trace
 from appliance.engines.client import HttpEngineClient
 from appliance.gateway.app import GatewayParts
@@ -41,8 +41,6 @@ from appliance.ledger.database import Database
 from appliance.ledger.journal import JournalFile
 from appliance.ledger.trace_store import TraceStore
 from appliance.telemetry.metrics import Metrics
-
-_TENANT = "default"
 
 
 def build_request_path(
@@ -77,6 +75,7 @@ def build_request_path(
             models=_listings(settings, models),
             max_body_bytes=settings.server.max_body_bytes,
             keep_alive_s=settings.server.keep_alive_s,
+            open_paths=frozenset(settings.server.open_paths),
         ),
         version=version("appliance"),
     )
@@ -147,7 +146,7 @@ def _coordinator(
 
 
 def _authenticator(settings: Settings) -> Authenticator:
-    tenant = Tenant(_TENANT, settings.ledger.keep_content, frozenset(settings.policy.default_labels))
+    tenant = Tenant(DEFAULT, settings.ledger.keep_content, frozenset(settings.policy.default_labels))
     file = key_file(settings)
     return OpenDoor(tenant) if file is None else KeyRing(read_or_make_keys(file), tenant)
 
