@@ -8,7 +8,6 @@ from collections.abc import Callable
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 from typing import Protocol
 
 from appliance.bootstrap import data_dir as data_dirs

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from bisect import bisect_left
+from bisect import bisect_left, bisect_right
 from collections import Counter, deque
 from collections.abc import Callable, Iterable
 
@@ -45,7 +45,7 @@ class EnergyLog:
         if len(readings) < 2:
             return None
         times = [at_s for at_s, _, _ in readings]
-        first = min(max(bisect_left(times, begun_unix_s) - 1, 0), len(times) - 2)
+        first = min(max(bisect_right(times, begun_unix_s) - 1, 0), len(times) - 2)
         last = max(first + 1, min(bisect_left(times, ended_unix_s), len(times) - 1))
         seconds = times[last] - times[first]
         return gpu_s * (readings[last][1] - readings[first][1]) / seconds / readings[last][2]

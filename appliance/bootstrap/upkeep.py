@@ -30,7 +30,7 @@ class Upkeep:
     async def once(self) -> None:
         """Delete what is too old. Raises LedgerError."""
         now_s = time.time()
-        traces = await self.traces.prune(now_s - self.settings.keep_days * _DAY_S)
+        traces = await self.traces.prune(now_s - self.settings.keep_days * _DAY_S, now_s)
         usage = await self.usage.prune(now_s - self.settings.keep_usage_days * _DAY_S)
         if traces or usage:
             _log.info("old records were deleted", traces=traces, usage=usage)

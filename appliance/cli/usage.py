@@ -82,9 +82,9 @@ def _read_ledger(config: Path | None, wanted: dict[str, Any]) -> tuple[list[str]
     from appliance.ledger.usage_query import UsageQuery, parse_groups
 
     query = UsageQuery(parse_groups(wanted["by"]), wanted["since"], wanted.get("until"), wanted.get("tenant"))
-    with closing(Database(existing_place(settings_of(config), os.environ))) as database:
-        with database.begin(reads_only=True) as connection:
-            lines = query.lines(connection)
+    database = Database(existing_place(settings_of(config), os.environ))
+    with closing(database), database.begin(reads_only=True) as connection:
+        lines = query.lines(connection)
     return [key.value for key in query.by], [asdict(line) for line in lines]
 
 

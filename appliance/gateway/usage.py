@@ -7,7 +7,7 @@ from typing import Annotated, Any, Protocol
 
 from fastapi import APIRouter, Query, Request
 
-from appliance.domain.tenant import Tenant
+from appliance.domain.tenant import Scope, Tenant
 from appliance.errors import InvalidRequest, NotAllowed
 from appliance.gateway import exchange as exchanges
 from appliance.ledger.usage_query import UsageLine, UsageQuery, parse_groups
@@ -38,13 +38,19 @@ def router(reader: UsageReader) -> APIRouter:
         exchange = exchanges.of(request.scope)
         assert exchange.tenant is not None, "authentication comes before routing"
         query = UsageQuery(parse_groups(by), since, until, _visible(exchange.tenant, tenant))
-        return {"object": "list", "by": [key.value for key in query.by], "data": [*map(asdict, await reader.report(query))]}
+        return {
+            "object": "list",
+            "by": [key.value for key in query.by],
+            "data": [*map(asdict, await reader.report(query))],
+        }
 
     return routes
 
 
 def _visible(caller: Tenant, wanted: str | None) -> str | None:
     """The tenant that the report is of, None for all. Raises NotAllowed."""
+    if Scope.ADMIN in caller.scopes:
+        return wanted
     if wanted not in (None, caller.name):
         raise NotAllowed("tenant: only an administrator sees the usage of others; leave it out", param="tenant")
     return caller.name

@@ -20,7 +20,14 @@ traces = Table(
     Column("calls", Integer, nullable=False),
     Column("total_tokens", Integer, nullable=False),
     Column("body", Text, nullable=False),
+    Column("delete_after_unix_s", Float),
     Index("traces_by_time", "created_unix_s"),
+    Index(
+        "traces_by_end",
+        "delete_after_unix_s",
+        sqlite_where=text("delete_after_unix_s IS NOT NULL"),
+        postgresql_where=text("delete_after_unix_s IS NOT NULL"),
+    ),
     # With all that a list filters by, so that lines of other outcomes are passed over without reading their bodies.
     Index("traces_of_tenant", "tenant", "created_unix_s", "trace_id", "strategy", "outcome"),
 )

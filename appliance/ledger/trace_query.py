@@ -47,7 +47,7 @@ class TraceQuery:
     def statement(self) -> Select[tuple[object, ...]]:
         """One page and, where there are more, the first line of the next. Raises InvalidRequest: a broken cursor."""
         when, found = traces.c.created_unix_s, traces.c.trace_id
-        columns = [column for column in traces.columns if column.name != "body"]
+        columns = [column for column in traces.columns if column.name not in ("body", "delete_after_unix_s")]
         query = select(*columns).where(traces.c.tenant == self.tenant)
         if self.since_unix_s is not None:
             query = query.where(when >= self.since_unix_s)

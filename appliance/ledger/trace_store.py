@@ -9,7 +9,7 @@ from concurrent.futures import Future
 from typing import Any, TypeVar
 
 from pydantic import TypeAdapter, ValidationError
-from sqlalchemy import Connection, delete, insert, select
+from sqlalchemy import ColumnElement, Connection, delete, insert, select
 
 from appliance.domain.trace import Outcome, Trace
 from appliance.errors import LedgerError
@@ -64,17 +64,21 @@ class TraceStore:
         newest_first = sorted(both, key=lambda line: (line.created_unix_s, line.trace_id), reverse=True)
         return paged(tuple(newest_first), query.limit)
 
-    async def prune(self, older_than_unix_s: float) -> int:
-        """Delete traces made before this wall time; returns how many.
+    async def prune(self, older_than_unix_s: float, now_unix_s: float) -> int:
+        """Delete traces made before this wall time, and those whose own end has come; returns how many.
 
         Group by group, so that what is saved meanwhile need not wait for all of them.
         """
-        older = select(traces.c.trace_id).where(traces.c.created_unix_s < older_than_unix_s).limit(_GROUP)
-        group = delete(traces).where(traces.c.trace_id.in_(older.scalar_subquery()))
-        pruned = 0
+        made_before, ended = traces.c.created_unix_s < older_than_unix_s, traces.c.delete_after_unix_s <= now_unix_s
+        return await self._deleted(made_before) + await self._deleted(ended)
+
+    async def _deleted(self, which: ColumnElement[bool]) -> int:
+        found = select(traces.c.trace_id).where(which).limit(_GROUP)
+        group = delete(traces).where(traces.c.trace_id.in_(found.scalar_subquery()))
+        deleted = 0
         while count := await self._database.run(lambda connection: connection.execute(group).rowcount):
-            pruned += count
-        return pruned
+            deleted += count
+        return deleted
 
     async def _asked(self, question: Callable[[Connection], T]) -> T:
         """In the writing thread, so that what is being saved is found."""
@@ -137,4 +141,5 @@ def _row(trace: Trace) -> dict[str, Any]:
         "calls": len(trace.calls),
         "total_tokens": trace.usage.total_tokens,
         "body": _TRACE.dump_json(trace).decode(),
+        "delete_after_unix_s": trace.delete_after_unix_s,
     }

@@ -1,4 +1,4 @@
-"""One row for each engine call: what it consumed, and on what terms it is charged."""
+"""One row for each engine call: what it consumed, and on what terms it is charged; traces with an end of their own."""
 
 from __future__ import annotations
 
@@ -11,6 +11,9 @@ down_revision = "0001_traces"
 
 def upgrade() -> None:
     """Make the table and its indexes."""
+    op.add_column("traces", sa.Column("delete_after_unix_s", sa.Float(), nullable=True))
+    ends = sa.text("delete_after_unix_s IS NOT NULL")
+    op.create_index("traces_by_end", "traces", ["delete_after_unix_s"], sqlite_where=ends, postgresql_where=ends)
     op.create_table(
         "usage",
         sa.Column("trace_id", sa.String(), nullable=False, primary_key=True),
