@@ -245,7 +245,7 @@ class Caller:
     def _settle(self, running: _Running) -> None:
         now_s, sent, purpose = self._clock(), running.sent, running.purpose
         usage, estimated = running.spent()
-        gpu_s = sent.receipt.gpu_s(now_s) if sent else 0.0
+        gpu_s, keep_content = sent.receipt.gpu_s(now_s) if sent else 0.0, self._recorder.keep_content
         self._accounts.settle(running.charge, usage.total_tokens, gpu_s, now_s, sent=sent is not None)
         self._recorder.call(
             CallRecord(
@@ -262,8 +262,8 @@ class Caller:
                 usage=usage,
                 outcome=running.outcome,
                 error=running.error,
-                prompt=running.ask.prompt_text,
-                answer="".join(running.text),
+                prompt=running.ask.prompt_text if keep_content else None,
+                answer="".join(running.text) if keep_content else None,
                 usage_estimated=estimated,
                 gpu_s=gpu_s,
                 reserved_tokens=running.estimate.tokens,

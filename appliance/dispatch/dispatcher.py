@@ -107,17 +107,17 @@ class Dispatcher:
 
     def context_tokens(self, model_id: str) -> int | None:
         """The longest prompt and answer together that any engine of the model takes; None: it has no engine."""
-        return max((e.max_model_len for e in self._fleet.snapshot.engines if e.model_id == model_id), default=None)
+        return max((e.max_model_len for e in self._fleet.snapshot.of(model_id)), default=None)
 
     def room(self, model_id: str) -> ModelRoom:
         """What there is of a model now; engines that wait for their turn count."""
-        serving = [e for e in self._fleet.snapshot.engines if e.model_id == model_id]
+        serving = self._fleet.snapshot.of(model_id)
         usable = [e for e in serving if e.state is EngineState.READY or e.awaits_turn]
         kv_tokens = [self._fleet.figures_of(e.engine_id).kv_tokens for e in usable]
         known = [tokens for tokens in kv_tokens if tokens is not None]
         return ModelRoom(
             running=sum(self._in_flight[e.engine_id] for e in serving),
-            waiting=self.waiting.get(model_id, 0),
+            waiting=self.lines.length(model_id),
             places=sum(e.max_num_seqs for e in usable),
             devices=max((e.devices for e in serving), default=1),
             kv_tokens=sum(known) if known and len(known) == len(kv_tokens) else None,
@@ -212,18 +212,20 @@ class Dispatcher:
 
     def _allowed(self, model_id: str, ctx: CallContext) -> tuple[EngineStatus, ...]:
         """The engines of a model that may see the request's data. Raises NotAllowed where there are others only."""
-        engines = tuple(e for e in self._fleet.snapshot.engines if e.model_id == model_id)
-        refusals = [self._policy.refusal(ctx.labels, model_id, e.node) for e in engines] if ctx.labels else []
+        engines = self._fleet.snapshot.of(model_id)
+        if not ctx.labels:
+            return engines
+        refusals = [self._policy.refusal(ctx.labels, model_id, e.node) for e in engines]
         if refusals and all(refusals):
             raise NotAllowed(f"the policy lets no engine of {model_id} see this request: {refusals[0]}", param="labels")
-        return tuple(e for e, reason in zip(engines, refusals, strict=True) if not reason) if refusals else engines
+        return tuple(e for e, reason in zip(engines, refusals, strict=True) if not reason)
 
     def _tell(self, model_id: str) -> None:
         """Let the supervisor know what there is to do for a model that takes turns with others."""
-        engines = [e for e in self._fleet.snapshot.engines if e.model_id == model_id and e.turn_group]
+        engines = [e for e in self._fleet.snapshot.of(model_id) if e.turn_group]
         if engines:
             in_flight = sum(self._in_flight[engine.engine_id] for engine in engines)
-            waiting = self.lines.waiting.get(model_id, 0)
+            waiting = self.lines.length(model_id)
             self._fleet.demand.append(DemandEvent(model_id, waiting, self._clock(), in_flight))
 
     async def _sent(
