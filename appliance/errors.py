@@ -19,6 +19,7 @@ ApplianceError
 ├── LedgerError            what is stored can't be read
 ├── BudgetExhausted        a limit of the request was reached and no answer could be given within it
 ├── Overloaded             the appliance has no room at present; try again
+│   └── LimitReached       a tenant has used up one of its limits
 ├── AlreadyRunning         another appliance holds the data directory or the port
 └── NotRunning             no appliance answers where one was looked for
 
@@ -123,6 +124,14 @@ class Overloaded(ApplianceError):
     def __init__(self, message: str, *, retry_after_s: float) -> None:
         super().__init__(message)
         self.retry_after_s = retry_after_s
+
+
+class LimitReached(Overloaded):
+    """A tenant has used up one of its limits; `limit` names it."""
+
+    def __init__(self, message: str, *, retry_after_s: float, limit: str) -> None:
+        super().__init__(message, retry_after_s=retry_after_s)
+        self.limit = limit
 
 
 class AlreadyRunning(ApplianceError):

@@ -16,6 +16,7 @@ from appliance.config.roles import RolesSettings
 from appliance.config.section import Section
 from appliance.config.server import ServerSettings
 from appliance.config.telemetry import TelemetrySettings
+from appliance.domain.strategy import PASSTHROUGH
 
 
 class Settings(Section):
@@ -38,7 +39,7 @@ class Settings(Section):
     coordinator: CoordinatorSettings = Field(default_factory=lambda: CoordinatorSettings())
     """How `auto` answers."""
     policy: PolicySettings = Field(default_factory=lambda: PolicySettings())
-    """Which data may go where."""
+    """Which data may go where, and what tenants may use."""
     ledger: LedgerSettings = Field(default_factory=lambda: LedgerSettings())
     """Where traces are kept."""
     telemetry: TelemetrySettings = Field(default_factory=lambda: TelemetrySettings())
@@ -67,10 +68,13 @@ class Settings(Section):
                     raise ValueError(f"roles.{key}: {model} is not in the pool; add it there or name one of {pool}")
         if self.roles.planner and not self.roles.executors:
             raise ValueError("roles.executors: a planner needs at least one skill with an executor")
-        problems = [*self.coordinator.problems(pool, can_plan=bool(self.roles.planner)), *self.policy.problems(pool)]
+        problems = [*self.coordinator.problems(pool, can_plan=bool(self.roles.planner)), *self._policy_problems(pool)]
         if problems := [*problems, *self.placement.problems(pool, self.role_models())]:
             raise ValueError("; ".join(problems))
         return self
+
+    def _policy_problems(self, pool: list[str]) -> list[str]:
+        return self.policy.problems(pool, (*self.coordinator.known_strategies(), PASSTHROUGH))
 
     def role_models(self) -> dict[str, tuple[str, ...]]:
         """Dotted role key → models, as in the file."""

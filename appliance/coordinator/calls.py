@@ -113,6 +113,7 @@ class Caller:
         *,
         cache_salt: str,
         labels: frozenset[str],
+        policy: str,
         clock: Callable[[], float],
         gpu_s_of: Callable[[Role, str, Ask], float],
     ) -> None:
@@ -122,6 +123,7 @@ class Caller:
         self._recorder = recorder
         self._cache_salt = cache_salt
         self._labels = labels
+        self._policy = policy
         self._clock = clock
         self._gpu_s_of = gpu_s_of
         self._numbers = itertools.count(1)
@@ -208,6 +210,7 @@ class Caller:
             remaining_tokens=self._budget.remaining_tokens,
             cache_salt=self._cache_salt,
             labels=self._labels,
+            policy=self._policy,
             calls_after=running.purpose.calls_after,
             calls_left=self.calls_left,
         )

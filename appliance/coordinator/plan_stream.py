@@ -22,8 +22,8 @@ BLANKS_IN_A_ROW = 1_000
 
 _PARTS = re.compile(r'[^"\\{}\[\],:\s]+|\s+|.', re.DOTALL)
 _IN_STRING = re.compile(r'[^"\\]+|.', re.DOTALL)
-_IN_STEP = re.compile(r'[^"{}\s]+|\s+|.', re.DOTALL)
-"""Inside a step only strings and braces tell where it ends, so its text is taken in larger parts."""
+_IN_STEP = re.compile(r'(?:[^"{}\s]++|\s{1,8}+(?=\S)|"(?:[^"\\]++|\\.)*+")++|\s+|.', re.DOTALL)
+"""Inside a step only braces outside of strings tell where it ends, so all before them is taken at once."""
 _HEAD = '{"steps":['
 _HEAD_GAPS = (0, 1, 8, 9)
 """Where white space may stand in the head."""
@@ -126,7 +126,7 @@ class PlanReader:
             self._escaped = part == "\\"
         elif part == '"':
             self._in_string = True
-        elif part in "{}":
+        elif part in ("{", "}"):
             self._depth += 1 if part == "{" else -1
             if not self._depth:
                 self._end()

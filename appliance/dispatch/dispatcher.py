@@ -211,13 +211,12 @@ class Dispatcher:
         return pick(model_id, self._allowed(model_id, ctx), self._in_flight, failed)
 
     def _allowed(self, model_id: str, ctx: CallContext) -> tuple[EngineStatus, ...]:
-        """The engines of a model that may see the request's data. Raises NotAllowed where there are others only."""
+        """The engines of a model that may be used for the request. Raises NotAllowed where there are others only."""
         engines = self._fleet.snapshot.of(model_id)
-        if not ctx.labels:
-            return engines
-        refusals = [self._policy.refusal(ctx.labels, model_id, e.node) for e in engines]
+        refusals = [self._policy.refusal(ctx.labels, model_id, e.node, ctx.policy) for e in engines]
         if refusals and all(refusals):
-            raise NotAllowed(f"the policy lets no engine of {model_id} see this request: {refusals[0]}", param="labels")
+            param = "labels" if ctx.labels else "model"
+            raise NotAllowed(f"the policy lets no engine of {model_id} see this request: {refusals[0]}", param=param)
         return tuple(e for e, reason in zip(engines, refusals, strict=True) if not reason)
 
     def _tell(self, model_id: str) -> None:

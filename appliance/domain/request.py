@@ -9,6 +9,7 @@ from typing import Any
 
 from appliance.domain.forecast import Reduction
 from appliance.domain.model import Role
+from appliance.domain.tenant import DEFAULT
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +96,8 @@ UNRELATED = Origin()
 class CallContext:
     """What every call below a request carries. `deadline_s` is on the monotonic clock.
 
-    `labels` are those of the request and its tenant together: no engine may get the call that may not see all of them.
+    `labels` are those of the request and its tenant together: no engine may get the call that may not see all of them,
+    or that `policy`, the tenant's by its name, does not allow.
     `calls_after` calls at least follow this one, one after the other, until the request is answered. `calls_left` of
     the request have not ended, this one included; None where nobody knows.
     """
@@ -110,6 +112,7 @@ class CallContext:
     remaining_tokens: int
     cache_salt: str
     labels: frozenset[str] = frozenset()
+    policy: str = DEFAULT
     calls_after: int = 0
     calls_left: int | None = None
 

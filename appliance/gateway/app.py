@@ -29,8 +29,8 @@ from appliance.gateway.operations import RoleModels
 from appliance.gateway.traces import TraceReader
 from appliance.telemetry.metrics import Metrics
 
-OPEN_PATHS: Final = frozenset({"/health", "/ready"})
-"""What needs no key. Exact paths: everything else is closed."""
+OPEN_PATHS: Final = frozenset({"/health"})
+"""What needs no key unless the configuration says more. Exact paths: everything else is closed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +47,7 @@ class GatewayParts:
     models: Sequence[ModelListing]
     max_body_bytes: int
     keep_alive_s: float
+    open_paths: frozenset[str] = OPEN_PATHS
 
 
 def build(parts: GatewayParts, *, version: str) -> FastAPI:
@@ -75,6 +76,6 @@ def _middleware(parts: GatewayParts) -> list[Middleware]:
         Middleware(RequestIds),
         Middleware(Access, metrics=parts.metrics),
         Middleware(Door),
-        Middleware(Authentication, authenticator=parts.authenticator, open_paths=OPEN_PATHS),
+        Middleware(Authentication, authenticator=parts.authenticator, open_paths=parts.open_paths),
         Middleware(BodyLimit, max_body_bytes=parts.max_body_bytes),
     ]
