@@ -6,29 +6,29 @@ import asyncio
 import json
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import aclosing, asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 from appliance.coordinator.accounts import Accounts
 from appliance.coordinator.attempts import executor_ask
 from appliance.coordinator.budget import Budget
 from appliance.coordinator.calls import Caller, CallPurpose
-from appliance.coordinator.coordinator import Coordinator, TraceSink
+from appliance.coordinator.coordinator import Coordinator
 from appliance.coordinator.options import BudgetLimits, CoordinatorOptions, DirectRule, Roles, Sampling, Verification
 from appliance.coordinator.prompt_set import PromptSet
 from appliance.coordinator.prompts import load_prompt_sets
 from appliance.coordinator.recorder import Identity, Recorder
 from appliance.coordinator.strategies import default_strategies
 from appliance.coordinator.task_graph import TaskInput
-from appliance.coordinator.tenant_budget import TenantAccounts, TenantLimits
 from appliance.dispatch.dispatcher import Dispatcher
 from appliance.domain.engine import EngineState, EngineStatus
 from appliance.domain.fleet import Fleet
-from appliance.domain.journal import NO_JOURNAL, Journal
+from appliance.domain.journal import NO_JOURNAL
 from appliance.domain.model import Role
 from appliance.domain.request import CallChunk, CallContext, ChatMessage, ChatRequest, EngineCall, Finished, Usage
 from appliance.domain.tenant import Tenant
 from appliance.domain.trace import Trace
+from appliance.ledger.database import Database
 from appliance.ledger.journal import JournalFile
 from appliance.ledger.trace_store import TraceStore
 
@@ -42,6 +42,7 @@ OPTIONS = CoordinatorOptions(
     budget=BudgetLimits(calls=64, tokens=64_000, wall_s=600, tasks=32),
     verification=Verification(replans=0, infer_checks=False),
 )
+_TENANT = Tenant("acme")
 _ENGINE = EngineStatus("", "", EngineState.READY, "http://mock", "", 8192, 256)
 
 
@@ -105,12 +106,11 @@ class Bench:
     dispatcher: Dispatcher
     engines: MockEngines
     prompts: PromptSet
-    _tenants: TenantAccounts = field(default_factory=lambda: TenantAccounts(TenantLimits()))
 
     async def answer(self, name: str) -> Finished:
         """One request, from its acceptance to its last event."""
         request = ChatRequest(model="auto", messages=(ChatMessage("user", "how many are left?"),))
-        stream = self.coordinator.answer(request, request_id=name, trace_id=name, tenant=Tenant("acme"))
+        stream = self.coordinator.answer(request, request_id=name, trace_id=name, tenant=_TENANT)
         last = [event async for event in stream][-1]
         assert isinstance(last, Finished)
         return last
@@ -118,7 +118,7 @@ class Bench:
     async def calls(self, name: str, needs: Needs) -> None:
         """The same calls with nothing around them but their order: prompt, budget, dispatch, usage."""
         clock = asyncio.get_running_loop().time
-        accounts = Accounts(Budget(OPTIONS.budget, clock()), self._tenants.of("acme").request())
+        accounts = Accounts(Budget(OPTIONS.budget, clock()), self.coordinator.limits.account(_TENANT).request())
         recorder = Recorder(Identity(name, name, "acme", "auto", 0.0), keep_content=False)
         gpu_s_of = self.coordinator.admission.gpu_s_of
         caller = Caller(
@@ -127,6 +127,7 @@ class Bench:
             recorder,
             cache_salt="salt",
             labels=frozenset(),
+            policy=_TENANT.policy,
             clock=clock,
             gpu_s_of=gpu_s_of,
         )
@@ -174,29 +175,22 @@ async def bench(plan: str, *, call_s: float = 0.0, directory: Path | None = None
     )
     (prompts,) = load_prompt_sets(("starter",)).values()
     dispatcher = Dispatcher(fleet, engines, clock)
-    journal, store = (JournalFile(directory / "journal"), TraceStore(directory / "ledger")) if directory else (None, None)
+    journal = JournalFile(directory / "journal") if directory else None
+    database = Database(directory / "ledger") if directory else None
     coordinator = Coordinator(
         OPTIONS,
         dict.fromkeys(MODELS, prompts),
         dispatcher,
-        _sink(store),
+        _NoTraces() if database is None else TraceStore(database),
         default_strategies(),
         salt_secret=b"secret",
-        journal=_journal(journal),
+        journal=NO_JOURNAL if journal is None else journal,
         clock=clock,
     )
     try:
         yield Bench(coordinator, dispatcher, engines, prompts)
     finally:
         await coordinator.close()
-        if journal is not None and store is not None:
+        if journal is not None and database is not None:
             journal.close()
-            await store.close()
-
-
-def _sink(store: TraceStore | None) -> TraceSink:
-    return _NoTraces() if store is None else store
-
-
-def _journal(journal: JournalFile | None) -> Journal:
-    return NO_JOURNAL if journal is None else journal
+            database.close()

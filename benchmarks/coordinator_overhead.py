@@ -40,7 +40,8 @@ REQUESTS, AT_ONCE = 100, 4
 CALL_S = (0.05, 0.2)
 GRAPHS = {"one, three, one": diamond(), "four, one": wide(5), "a chain of five": chain(5)}
 BARE, CALLS, UNWRITTEN, WHOLE = "bare asyncio", "the calls alone", "without the journal", "whole, with the journal"
-"""Ways to have the same calls made. `CALLS`: prompt, budget, dispatch and usage, and no graph around them."""
+WAYS = (BARE, CALLS, UNWRITTEN, WHOLE)
+"""To have the same calls made. `CALLS`: prompt, budget, dispatch and usage, and no graph around them."""
 
 Send = Callable[[Bench, str], Awaitable[object]]
 
@@ -49,18 +50,12 @@ def cpu(repeats: int) -> dict[str, Any]:
     """Microseconds of processor time, threads included, by way: of one more task, and of a request of five tasks."""
     sizes = (SMALL, 5, LARGE)
     spent: dict[tuple[str, int], list[float]] = {}
-    for _, size, way in itertools.product(range(repeats), sizes, (BARE, CALLS, UNWRITTEN, WHOLE)):
+    for _, size, way in itertools.product(range(repeats), sizes, WAYS):
         spent.setdefault((way, size), []).append(uvloop.run(_cpu_us(way, size)))
     us = {key: median(values) for key, values in spent.items()}
-    rows = [
-        {
-            "way": way,
-            "task_us": round((us[way, LARGE] - us[way, SMALL]) / (LARGE - SMALL), 1),
-            "request_of_five_us": round(us[way, 5], 1),
-        }
-        for way in (BARE, CALLS, UNWRITTEN, WHOLE)
-    ]
-    return {"rows": rows, "graph_task_us": round(rows[3]["task_us"] - rows[1]["task_us"], 1), "repeats": repeats}
+    task_us = {way: (us[way, LARGE] - us[way, SMALL]) / (LARGE - SMALL) for way in WAYS}
+    rows = [{"way": way, "task_us": round(task_us[way], 1), "request_of_five_us": round(us[way, 5], 1)} for way in WAYS]
+    return {"rows": rows, "graph_task_us": round(task_us[WHOLE] - task_us[CALLS], 1), "repeats": repeats}
 
 
 async def _cpu_us(way: str, tasks: int) -> float:
@@ -149,7 +144,10 @@ def summary(results: dict[str, Any]) -> dict[str, float]:
     """The figures that the aims are about."""
     said: dict[str, float] = {}
     if "cpu" in results:
-        said |= {"graph_task_us": results["cpu"]["graph_task_us"], "whole_task_us": results["cpu"]["rows"][3]["task_us"]}
+        said |= {
+            "graph_task_us": results["cpu"]["graph_task_us"],
+            "whole_task_us": results["cpu"]["rows"][3]["task_us"],
+        }
     if "path" in results:
         said["worst_path_ratio"] = max(row["ratios"][WHOLE] for row in results["path"]["rows"])
     return said

@@ -155,6 +155,10 @@ class Dispatcher:
 
     async def _admitted(self, call: EngineCall, ctx: CallContext, failed: set[str]) -> EngineStatus:
         """The engine for this call, as soon as it is awake and has room, and it is the call's turn."""
+        if not self.lines.length(call.model_id):  # nobody to stand behind: most calls need no line
+            outcome = self._found(call.model_id, ctx, failed, waiting=1)
+            if isinstance(outcome, Picked) and outcome.score > 0:
+                return outcome.engine
         came_s = awake_s = self._clock()
         with self._line(call.model_id, ctx) as (line, ticket):
             others = len(line) - 1
