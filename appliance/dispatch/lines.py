@@ -41,10 +41,10 @@ class Lines:
         """Model id → calls that wait."""
         return {model_id: len(line) for model_id, line in self._lines.items()}
 
-    def length(self, model_id: str) -> int:
-        """Calls that wait for one model."""
+    def stands(self, model_id: str) -> bool:
+        """Whether anybody waits for a model."""
         line = self._lines.get(model_id)
-        return 0 if line is None else len(line)
+        return line is not None and len(line) > 0
 
     def levels(self) -> Mapping[tuple[str, int], int]:
         """Model id and level of the request as it joined → calls that wait."""

@@ -15,25 +15,14 @@ class FleetSnapshot:
 
     version: int = 0
     engines: tuple[EngineStatus, ...] = ()
-    _by_model: Mapping[str, tuple[EngineStatus, ...]] = field(init=False, repr=False, compare=False)
-
-    def __post_init__(self) -> None:
-        by_model: dict[str, tuple[EngineStatus, ...]] = {}
-        for engine in self.engines:
-            by_model[engine.model_id] = (*by_model.get(engine.model_id, ()), engine)
-        object.__setattr__(self, "_by_model", by_model)  # every call asks for it several times
-
-    def of(self, model_id: str) -> tuple[EngineStatus, ...]:
-        """The engines of `model_id`, whatever they are doing."""
-        return self._by_model.get(model_id, ())
 
     def ready(self, model_id: str) -> tuple[EngineStatus, ...]:
         """The engines that serve `model_id` now."""
-        return tuple(e for e in self.of(model_id) if e.state is EngineState.READY)
+        return tuple(e for e in self.engines if e.model_id == model_id and e.state is EngineState.READY)
 
     def available(self, model_id: str) -> bool:
         """Whether a call of `model_id` is served, at once or after the turn of another model."""
-        return any(e.state is EngineState.READY or e.awaits_turn for e in self.of(model_id))
+        return any(e.model_id == model_id and (e.state is EngineState.READY or e.awaits_turn) for e in self.engines)
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +44,8 @@ class EngineFigures:
     """What an engine takes and does, as last sampled. None: not known, which is not the same as 0.
 
     Bytes are per GPU (of the fullest one), on the CPU of the machine: as planned at most, and as measured of its
-    processes. `tokens_per_s` are generated ones since the sample before. `remark` says what a person should look at.
+    processes. `tokens_per_s` are generated ones since the sample before; `kv_used_share` is the part of the KV cache
+    that is in use, 0 to 1. `remark` says what a person should look at.
     """
 
     gpu_ids: tuple[str, ...] = ()
@@ -66,6 +56,7 @@ class EngineFigures:
     waiting_requests: int | None = None
     tokens_per_s: float | None = None
     remark: str = ""
+    kv_used_share: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
