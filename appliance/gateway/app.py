@@ -28,6 +28,7 @@ from appliance.gateway.openai.intake import Intake
 from appliance.gateway.openai.models import ModelListing
 from appliance.gateway.openai.plan import Forecaster
 from appliance.gateway.openai.responses import route as responses
+from appliance.gateway.openapi import Documented
 from appliance.gateway.operations import RoleModels
 from appliance.gateway.traces import TraceReader
 from appliance.gateway.usage import UsageReader
@@ -58,7 +59,8 @@ class GatewayParts:
 
 def build(parts: GatewayParts, *, version: str) -> FastAPI:
     """The ASGI application. No page of it loads anything from elsewhere, so the documentation pages are off."""
-    app = FastAPI(
+    app = Documented(
+        open_paths=parts.open_paths,
         title="Appliance",
         version=version,
         docs_url=None,

@@ -201,3 +201,43 @@ class ResponseObject(BaseModel):
     output: list[OutputItem]
     usage: ResponseUsage
     appliance: FanOut
+
+
+class Capabilities(BaseModel):
+    """What a model can do."""
+
+    endpoints: list[str]
+    tools: bool
+    images: bool
+    reasoning: bool
+    roles: list[str]
+    skills: dict[str, float]
+
+
+class ModelObject(BaseModel):
+    """A model of the pool, or the virtual one, which has no weights of its own."""
+
+    id: str
+    object: Literal["model"]
+    created: int
+    owned_by: str
+    virtual: bool
+    description: str
+    capabilities: Capabilities
+    licence: str | None = None
+    max_model_len: int | None = None
+    ready_engines: int | None = None
+
+
+class ModelList(BaseModel):
+    """All models that a request may name."""
+
+    object: Literal["list"]
+    data: list[ModelObject]
+
+
+class Ready(BaseModel):
+    """Whether every role can be played, and the models of those that can't."""
+
+    ready: bool
+    missing: dict[str, list[str]]
