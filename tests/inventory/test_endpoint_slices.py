@@ -23,7 +23,7 @@ def test_a_door_is_there_while_its_endpoint_is_ready() -> None:
     book.listed([slice_of("s", 5, {A: True, B: None})], "5")
     assert book.doors == {f"http://{A}:8090", f"http://{B}:8090"}
     book.heard(event("MODIFIED", slice_of("s", 6, {A: False, B: True})))
-    assert (book.doors, book.version) == ({f"http://{B}:8090"}, "6")
+    assert (book.doors, book.version) == (frozenset({f"http://{B}:8090"}), "6")
     book.heard(event("DELETED", slice_of("s", 7, {B: True})))
     assert (book.doors, book.version) == (frozenset(), "7")
 

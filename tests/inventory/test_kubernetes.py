@@ -134,7 +134,7 @@ def test_while_the_server_is_away_what_was_known_stays(tmp_path: Path) -> None:
         api.broken = 4
         api.drop_watches()
         await until(lambda: api.broken == 0)
-        assert told.doors == {A}
+        assert told.doors == frozenset({A})
         api.put("packs-b", "10.0.0.2")
         await told.are(A, B)
         assert "list" not in api.calls[1:]
