@@ -14,6 +14,7 @@ import random
 import tempfile
 import time
 from collections.abc import Awaitable, Callable
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -33,6 +34,7 @@ from appliance.domain.trace import (
     Verdict,
     VerdictRecord,
 )
+from appliance.ledger.database import Database
 from appliance.ledger.trace_query import TraceQuery
 from appliance.ledger.trace_store import TraceStore
 from benchmarks import machine
@@ -95,15 +97,12 @@ def _call(number: int, task_id: str, role: Role) -> CallRecord:
 
 async def measure(folder: Path, small: int, large: int) -> dict[str, Any]:
     """Milliseconds of both, their ratios, and what pruning does to saves."""
-    stores = {small: TraceStore(folder / "small"), large: TraceStore(folder / "large")}
-    try:
+    with closing(Database(folder / "small")) as one, closing(Database(folder / "large")) as other:
+        stores = {small: TraceStore(one), large: TraceStore(other)}
         for count, store in stores.items():
             await _fill(store, count)
         figures = {name: await _asked(stores, ask) for name, ask in _asks().items()}
         return {"traces": [small, large], "milliseconds": figures, "pruning": await _pruned(stores[large], large)}
-    finally:
-        for store in stores.values():
-            await store.close()
 
 
 Ask = Callable[[TraceStore, int, random.Random], Awaitable[object]]

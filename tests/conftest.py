@@ -1,14 +1,15 @@
-"""Fixtures of several rooms: the fake NVML library, compiled once."""
+"""Fixtures of several rooms: the fake NVML library, compiled once; a PostgreSQL, started once."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import os
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 from hypothesis import settings
 
-from tests.fakes import nvml
+from tests.fakes import nvml, postgresql
 
 # The same examples in every run; to look for new ones: `pytest --hypothesis-profile=search`.
 settings.register_profile("search", settings())
@@ -33,3 +34,25 @@ def machine(nvml_library: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path)
         nvml.load(monkeypatch, nvml_library, file)
 
     return become
+
+
+@pytest.fixture(scope="session")
+def postgresql_cluster() -> Iterator[postgresql.Cluster]:
+    bin_dir = postgresql.programs()
+    if bin_dir is None:
+        if os.environ.get(postgresql.REQUIRE):
+            pytest.fail(f"{postgresql.MISSING}, and {postgresql.REQUIRE} is set")
+        pytest.skip(postgresql.MISSING)
+    with postgresql.running(bin_dir) as cluster:
+        yield cluster
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def ledger_place(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Path | str]:
+    """Where `ledger.database.Database` may open a new ledger: the test runs on both kinds."""
+    if request.param == "sqlite":
+        yield tmp_path / "ledger.sqlite"
+        return
+    cluster: postgresql.Cluster = request.getfixturevalue("postgresql_cluster")
+    with cluster.database() as url:
+        yield url

@@ -123,7 +123,6 @@ class Appliance:
         parts = self._parts
         async with AsyncExitStack() as steps:  # from the last one upwards, each of them whatever became of the others
             steps.callback(parts.release)
-            steps.push_async_callback(parts.traces.close)
             steps.push_async_callback(parts.client.close)
             steps.push_async_callback(parts.loads.close)
             steps.push_async_callback(parts.supervisor.stop)

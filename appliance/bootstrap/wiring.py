@@ -16,6 +16,7 @@ from appliance.bootstrap.data_dir import locked
 from appliance.bootstrap.demand_tally import DemandTally
 from appliance.bootstrap.engine_ports import EnginePorts
 from appliance.bootstrap.interrupted import save_interrupted
+from appliance.bootstrap.ledger import ledger_place
 from appliance.bootstrap.lineup import Lineup, decide
 from appliance.bootstrap.measurements import Measurements
 from appliance.bootstrap.model_priors import model_priors
@@ -47,6 +48,7 @@ from appliance.gateway.app import build as build_gateway
 from appliance.gateway.auth import Authenticator, KeyRing, OpenDoor, read_or_make_keys
 from appliance.gateway.openai.models import ModelListing
 from appliance.inventory.nvml import free_bytes
+from appliance.ledger.database import Database
 from appliance.ledger.journal import JournalFile
 from appliance.ledger.trace_store import TraceStore
 from appliance.supervisor.probe import ProbePolicy
@@ -73,14 +75,12 @@ def build(settings: Settings, *, make_launcher: LauncherMaker | None = None) -> 
         settings, models = lineup.settings, lineup.models
         ports = held.enter_context(closing(EnginePorts(settings.engines.first_port)))
         specs = lineup.specs(ports.of(lineup.engine_ids))
+        ledger = held.enter_context(closing(Database(ledger_place(settings, os.environ))))
         authenticator = _authenticator(settings)
         fleet, client, loads = Fleet(), HttpEngineClient(), LoadReader()
         metrics = Metrics(models=list(models), fleet=fleet)
         policy = data_policy(settings, models)
-        traces, tally = (
-            TraceStore(settings.below_data_dir(settings.ledger.file)),
-            DemandTally(settings.coordinator.virtual_model),
-        )
+        traces, tally = TraceStore(ledger), DemandTally(settings.coordinator.virtual_model)
         counted = CountedTraces(traces, metrics, tally, _export(settings, metrics, held))
         journal = held.enter_context(
             closing(JournalFile(settings.below_data_dir(settings.ledger.journal_file), metrics.journal_failed))

@@ -1,0 +1,49 @@
+"""What a call consumed, and the finished pass-through request that the fast path hands to the ledger."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+from appliance.domain.request import Usage
+from appliance.domain.trace import Outcome
+
+
+@dataclass(frozen=True, slots=True)
+class PassThroughCall:
+    """One request that one engine answered word for word, as it ended.
+
+    `started_unix_s` is wall time; all other times are seconds from there: `sent_s` when it went to the engine,
+    `first_byte_s` when the answer began (None: it never did), `ended_s` when it was over. `status` is the HTTP status
+    that the caller got, `path` the endpoint (`/v1/chat/completions`). `gpu_s` are the device-seconds of its receipt.
+    `usage_estimated`: the engine did not get to tell its usage. `error` may not quote contents.
+    """
+
+    request_id: str
+    trace_id: str
+    tenant: str
+    requested_model: str
+    model_id: str
+    engine_id: str
+    node: str
+    started_unix_s: float
+    sent_s: float
+    first_byte_s: float | None
+    ended_s: float
+    usage: Usage
+    gpu_s: float
+    outcome: Outcome
+    status: int
+    path: str = "/v1/chat/completions"
+    attempts: int = 1
+    finish_reason: str | None = None
+    usage_estimated: bool = False
+    error: str = ""
+    traceparent: str | None = None
+
+
+class PassThroughSink(Protocol):
+    """Where finished pass-through requests go."""
+
+    def record_pass_through(self, call: PassThroughCall) -> None:
+        """Take note of it, to be written soon together with others. It never waits and never fails."""
