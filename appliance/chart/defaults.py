@@ -11,8 +11,9 @@ from pydantic.fields import FieldInfo
 
 from appliance.chart.values import HelmValues
 
-_HEAD = """# Values of the chart `appliance`, and their defaults. Made by deploy/helm/sync.sh from appliance/chart/; a test keeps
-# this file true, and values.schema.json refuses what is not among it. Profiles to start from, to be combined with -f:
+_HEAD = """\
+# Values of the chart `appliance`, and their defaults. Made by deploy/helm/sync.sh from appliance/chart/; a test keeps
+# it true, and values.schema.json refuses what is not in it. Profiles to start from, to be combined with -f:
 #
 #   values-cpu.yaml      the starter pool on small nodes without a GPU
 #   values-small.yaml    one GPU

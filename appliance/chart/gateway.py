@@ -62,7 +62,7 @@ class ServiceValues(Part):
     """Type of the Service."""
     port: Port = 80
     """Its port."""
-    annotations: Labels = {}
+    annotations: Labels = Field({})
     """Its annotations."""
 
 
@@ -75,7 +75,7 @@ class IngressValues(Part):
     """Class of the Ingress; empty: the cluster's default."""
     host: str = ""
     """Host name."""
-    annotations: Labels = {}
+    annotations: Labels = Field({})
     """Annotations. Answers are streams: turn the proxy's buffering off, and let it wait as long as an answer takes."""
 
 
@@ -97,7 +97,7 @@ class CertManager(Part):
 
     enabled: bool = False
     """Ask for one."""
-    issuer_ref: Object = {}
+    issuer_ref: Object = Field({})
     """Who issues it: `name` and `kind`."""
 
 

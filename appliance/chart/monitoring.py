@@ -20,7 +20,7 @@ class ServiceMonitors(Part):
     """Make them."""
     interval: Duration = "15s"
     """How often metrics are read."""
-    labels: Labels = {}
+    labels: Labels = Field({})
     """Labels by which the operator finds them."""
 
 
@@ -29,7 +29,7 @@ class Rules(Part):
 
     enabled: bool = False
     """Make it."""
-    labels: Labels = {}
+    labels: Labels = Field({})
     """Labels by which the operator finds it."""
     runbook: str = "docs/helm.md"
     """Where alerts say that there is more to read."""
@@ -40,7 +40,7 @@ class Dashboards(Part):
 
     enabled: bool = False
     """Make it."""
-    labels: Labels = {"grafana_dashboard": "1"}
+    labels: Labels = Field({"grafana_dashboard": "1"})
     """Labels by which Grafana's sidecar finds it."""
 
 

@@ -21,7 +21,7 @@ class DnsPeers(Part):
 
     namespace: Name = "kube-system"
     """Its namespace."""
-    pod_labels: Labels = {"k8s-app": "kube-dns"}
+    pod_labels: Labels = Field({"k8s-app": "kube-dns"})
     """Labels of its pods."""
     port: Port = 53
     """Port of its pods, UDP and TCP (5353 on OpenShift)."""
@@ -47,7 +47,7 @@ class NetworkPolicyValues(Part):
     enabled: bool = True
     """Make the policies."""
     clients: tuple[Object, ...] = ({"podSelector": {}},)
-    """Who may reach the gateway; by default pods of the same namespace. Name the Ingress controller's namespace here."""
+    """Who may reach the gateway; by default pods of the same namespace. An Ingress has a namespace of its own."""
     scrapers: tuple[Object, ...] = (
         {"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": "monitoring"}}},
     )

@@ -64,7 +64,7 @@ class PackValues(Section):
     """GPUs of the pod; 0: none, vLLM's CPU build."""
     gpu_ids: tuple[str, ...] = ()
     """Their ids in the plan; the n-th is the n-th that the pod sees."""
-    devices: dict[str, int] = {}
+    devices: dict[str, int] = Field({})
     """Resource → number, in place of `gpus` of `engines.gpuResource`: MIG instances and whole GPUs in one pod."""
     engines: tuple[PackEngine, ...] = ()
     """The plan's engines. Empty: the pod plans for the GPUs that it gets, or starts the pool as it stands on a CPU."""
@@ -72,7 +72,7 @@ class PackValues(Section):
     """Pods like this; each takes GPUs of its own."""
     autoscaling: PackScaling | None = None
     """Replaces `engines.autoscaling`."""
-    node_selector: Labels = {}
+    node_selector: Labels = Field({})
     """Further labels that the node must have."""
     resources: Resources | None = None
     """Replaces `engines.resources`."""
@@ -120,7 +120,7 @@ class GroupValues(Section):
     """Tokens in one step."""
     weights_bytes: int = Field(0, ge=0)
     """Bytes of weights per GPU: how long it may take to start goes by them."""
-    node_selector: Labels = {}
+    node_selector: Labels = Field({})
     """Further labels that the nodes must have."""
     resources: Resources | None = None
     """Replaces `engines.resources`."""

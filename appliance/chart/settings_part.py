@@ -23,8 +23,9 @@ def without_chart_keys(document: Mapping[str, Any]) -> dict[str, Any]:
     kept = deepcopy(dict(document))
     for section, keys in SET_BY_CHART.items():
         owner = kept if not section else kept.get(section)
-        for key in keys if isinstance(owner, dict) else ():
-            owner.pop(key, None)
+        if isinstance(owner, dict):
+            for key in keys:
+                owner.pop(key, None)
         if section and owner == {}:
             del kept[section]
     return kept

@@ -30,7 +30,7 @@ class HelmValues(Part):
     """What a chart above this one may say for all of its charts."""
     images: ImagesValues = ImagesValues()
     """What is pulled."""
-    config: dict[str, Any] = {}
+    config: dict[str, Any] = Field({})
     """The appliance's configuration: pool, roles, coordinator, policy, … Empty: the starter pool, five tiny models to
     try things with. What the chart knows itself (paths, addresses, keys) can't be said here."""
     gateway: GatewayValues = GatewayValues()

@@ -32,19 +32,19 @@ class Resources(Part):
 class Where(Part):
     """Where pods may stand, as a pod's specification has it."""
 
-    node_selector: Labels = {}
+    node_selector: Labels = Field({})
     """Labels that the node must have."""
     tolerations: tuple[Object, ...] = ()
     """Taints that are tolerated."""
-    affinity: Object = {}
+    affinity: Object = Field({})
     """Further wishes."""
     priority_class_name: Name = ""
     """Priority class; empty: the cluster's default."""
     runtime_class_name: Name = ""
     """Runtime class; empty: the cluster's default."""
-    pod_annotations: Labels = {}
+    pod_annotations: Labels = Field({})
     """Further annotations of the pods."""
-    pod_labels: Labels = {}
+    pod_labels: Labels = Field({})
     """Further labels of the pods."""
 
 
