@@ -1,4 +1,4 @@
-"""`appliance eval calibrate`: what the verifiers' verdicts are worth, and their thresholds."""
+"""`appliance eval`: its verbs, and `calibrate`: what the verifiers' verdicts are worth, and their thresholds."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ from appliance.bootstrap.verifier_calibrations import (
     revisions,
     verifier_calibrations_file,
 )
+from appliance.cli import eval_run
 from appliance.cli.calibration_view import refusals, table
 from appliance.cli.connection import Connection, locate
 from appliance.cli.door import RUNTIME_FAILURE, complain
@@ -30,14 +31,13 @@ from appliance.evaluation.calibration import Calibration, KeptCalibration, calib
 from appliance.evaluation.labelled_set import read_labelled
 from appliance.evaluation.verdicts import Reading, judged
 
-commands = typer.Typer(help="How good the verifiers are.", no_args_is_help=True)
+commands = typer.Typer(help="How good answers are, on tasks of your own.", no_args_is_help=True)
+commands.command("run")(eval_run.run)
+commands.command("report")(eval_run.report)
+commands.command("import")(eval_run.import_)
+commands.command("leakage")(eval_run.leakage)
 
 _PATH = "/v1/chat/completions"
-
-
-@commands.callback()
-def _group() -> None:
-    """Keep `calibrate` a verb of its own while it is the only one."""
 
 
 @commands.command()

@@ -34,7 +34,8 @@ from aiohttp import web
 
 from appliance.domain.engine import EngineState, EngineStatus
 from tests.fakes.answers import Answer, Fault, FaultKind, Script, ScriptReader, last_content
-from tests.fakes.openai_shapes import chunk, completion, error_body, logprobs_of, usage_of
+from tests.fakes.openai_shapes import chunk, completion, error_body, logprobs_of, text_chunk, usage_of
+from tests.fakes.pooled import POOLED, pooled
 from tests.fakes.sleep_mode import SleepMode
 
 __all__ = ["Answer", "FakeVllm", "Fault", "FaultKind", "RecordedRequest"]
@@ -127,6 +128,8 @@ class FakeVllm:
         app.router.add_get("/v1/models", self._models)
         app.router.add_post("/v1/chat/completions", self._complete)
         app.router.add_post("/v1/completions", self._complete)
+        for path in POOLED:
+            app.router.add_post(path, self._pooled)
         app.add_routes((*self.sleep_mode.routes(), *self.extra_routes))
         self._runner = web.AppRunner(app, handler_cancellation=True, access_log=None, shutdown_timeout=0.1)
         await self._runner.setup()
@@ -165,6 +168,20 @@ class FakeVllm:
             return web.json_response({"error": "Unauthorized"}, status=401)
         card = {"id": self.model, "object": "model", "owned_by": "vllm", "max_model_len": self.max_model_len}
         return web.json_response({"object": "list", "data": [card]})
+
+    async def _pooled(self, request: web.Request) -> web.StreamResponse:
+        """What needs no text to be made: vectors, scores, tokens."""
+        if request.path.startswith("/v1") and not self._authorised(request):
+            return web.json_response({"error": "Unauthorized"}, status=401)
+        body = await request.json()
+        headers = {name.lower(): value for name, value in request.headers.items()}
+        self.requests.append(RecordedRequest(request.path, headers, body, time.monotonic()))
+        if body.get("model") != self.model:
+            return error_body(404, f"The model `{body.get('model')}` does not exist.", kind="NotFoundError")
+        fault = next((f for f in self.faults if f.applies(request.path)), None)
+        if fault is not None:
+            return error_body(fault.status, fault.message, kind="InternalServerError")
+        return web.json_response(pooled(request.path, body, self.max_model_len))
 
     async def _complete(self, request: web.Request) -> web.StreamResponse:
         if not self._authorised(request):
@@ -240,11 +257,18 @@ class FakeVllm:
         await response.prepare(request)
         name = self._id(request)
 
-        async def send(delta: dict[str, Any], finish: str | None = None, logprobs: Any = None) -> None:
-            event = chunk(name, self.model, delta, finish, logprobs)
-            await response.write(b"data: " + json.dumps(event).encode() + b"\n\n")
+        plain, choices = request.path == "/v1/completions", range(body.get("n") or 1)
 
-        await send({"role": "assistant", "content": ""})
+        async def send(delta: dict[str, Any], finish: str | None = None, logprobs: Any = None) -> None:
+            for index in choices:
+                event = chunk(name, self.model, delta, finish, logprobs, index)
+                event = text_chunk(event) if plain else event
+                await response.write(b"data: " + json.dumps(event).encode() + b"\n\n")
+
+        if not plain:
+            await send({"role": "assistant", "content": ""})
+        elif body.get("echo"):
+            await send({"content": body["prompt"]})
         tokens, finish = self._cut(body, answer, fault)
         for delta in answer.deltas:
             await send(dict(delta))
@@ -261,7 +285,8 @@ class FakeVllm:
             return response
         await send({"content": ""}, finish=finish)
         if (body.get("stream_options") or {}).get("include_usage"):
-            last = chunk(name, self.model, None, None, None) | {"usage": usage_of(body, answer, len(tokens))}
+            spent = usage_of(body, answer, len(choices) * len(tokens))
+            last = chunk(name, self.model, None, None, None) | {"usage": spent}
             await response.write(b"data: " + json.dumps(last).encode() + b"\n\n")
         await response.write(b"data: [DONE]\n\n")
         return response

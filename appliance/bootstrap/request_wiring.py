@@ -1,0 +1,154 @@
+"""Constructs the request path: gateway, coordinator, dispatcher and what they keep."""
+
+from __future__ import annotations
+
+import os
+import socket
+from collections.abc import Callable
+from contextlib import ExitStack, closing
+from dataclasses import replace
+from functools import partial
+from importlib.metadata import version
+from pathlib import Path
+
+from appliance.bootstrap.demand_tally import DemandTally
+from appliance.bootstrap.dispatching import dispatcher_of
+from appliance.bootstrap.interrupted import save_interrupted
+from appliance.bootstrap.ledger import ledger_place
+from appliance.bootstrap.lineup import Lineup
+from appliance.bootstrap.listings import model_listings
+from appliance.bootstrap.model_priors import model_priors
+from appliance.bootstrap.options import coordinator_options, tool_callers
+from appliance.bootstrap.policy import data_policy
+from appliance.bootstrap.request_path import RequestParts, RequestPath
+from appliance.bootstrap.server import HttpServer
+from appliance.bootstrap.strategies import load_strategies
+from appliance.bootstrap.traces import CountedTraces
+from appliance.bootstrap.verifier_calibrations import measured_thresholds
+from appliance.config import Settings
+from appliance.coordinator.coordinator import Coordinator
+from appliance.coordinator.prompts import prompt_sets_of
+from appliance.dispatch.dispatcher import Dispatcher
+from appliance.domain.fleet import Fleet
+from appliance.domain.policy import DataPolicy
+from appliance.domain.tenant import DEFAULT, Tenant
+from appliance.domain.trace import Trace
+from appliance.engines.client import HttpEngineClient
+from appliance.gateway.app import GatewayParts
+from appliance.gateway.app import build as build_gateway
+from appliance.gateway.auth import Authenticator, KeyRing, OpenDoor, read_or_make_keys
+from appliance.gateway.openai.body import RequestLimits
+from appliance.ledger.database import Database
+from appliance.ledger.journal import JournalFile
+from appliance.ledger.trace_store import TraceStore
+from appliance.telemetry.metrics import Metrics
+
+
+def build_request_path(
+    lineup: Lineup, fleet: Fleet, listener: socket.socket, held: ExitStack, *, salt_secret: bytes
+) -> RequestPath:
+    """A request path that answers nothing yet, over the engines that somebody else writes into `fleet`.
+
+    `held` closes what it opens. Raises ConfigError.
+    """
+    settings, models = lineup.settings, lineup.models
+    authenticator = _authenticator(settings)
+    client, metrics = HttpEngineClient(), Metrics(models=list(models), fleet=fleet)
+    policy = data_policy(settings, models)
+    ledger = held.enter_context(closing(Database(ledger_place(settings, os.environ))))
+    traces, tally = TraceStore(ledger), DemandTally(settings.coordinator.virtual_model)
+    counted = CountedTraces(traces, metrics, tally, _export(settings, metrics, held))
+    journal = held.enter_context(
+        closing(JournalFile(settings.below_data_dir(settings.ledger.journal_file), metrics.journal_failed))
+    )
+    dispatcher = dispatcher_of(settings, fleet, client, policy)
+    metrics.watch_lines(dispatcher.lines.levels, dispatcher.lines.longest_waits_s)
+    coordinator = _coordinator(lineup, dispatcher, policy, counted, journal, salt_secret)
+    app = build_gateway(
+        GatewayParts(
+            answerer=coordinator,
+            forecaster=coordinator,
+            traces=traces,
+            fleet=fleet,
+            metrics=metrics,
+            authenticator=authenticator,
+            role_models=settings.role_models(),
+            models=model_listings(settings, models),
+            max_body_bytes=settings.server.max_body_bytes,
+            keep_alive_s=settings.server.keep_alive_s,
+            open_paths=frozenset(settings.server.open_paths),
+            limits=RequestLimits(settings.server.max_choices, settings.server.max_images),
+        ),
+        version=version("appliance"),
+    )
+    return RequestPath(
+        RequestParts(
+            server=HttpServer(app, listener),
+            coordinator=coordinator,
+            dispatcher=dispatcher,
+            client=client,
+            traces=traces,
+            tally=tally,
+            metrics=metrics,
+            keep_days=settings.ledger.keep_days,
+            save_interrupted=partial(save_interrupted, journal, traces, counted),
+        )
+    )
+
+
+def key_file(settings: Settings) -> Path | None:
+    """Where callers' keys stand; None where none is asked for."""
+    if not settings.server.require_api_key:
+        return None
+    return settings.below_data_dir(settings.server.api_key_file)
+
+
+def _export(settings: Settings, metrics: Metrics, held: ExitStack) -> Callable[[Trace], None] | None:
+    """Where traces go besides the ledger; `held` ends it."""
+    endpoint = settings.telemetry.otlp_endpoint
+    if endpoint is None:
+        return None
+    # OpenTelemetry takes 200 ms to import, which only those shall pay who want it.
+    from appliance.telemetry.tracing import Exporter
+
+    exporter = Exporter(endpoint, version("appliance"), metrics)
+    held.callback(exporter.close)
+    return exporter.offer
+
+
+def _coordinator(
+    lineup: Lineup,
+    dispatcher: Dispatcher,
+    policy: DataPolicy,
+    traces: CountedTraces,
+    journal: JournalFile,
+    salt_secret: bytes,
+) -> Coordinator:
+    settings, models = lineup.settings, lineup.models
+    prompt_sets = prompt_sets_of(models)
+    options = coordinator_options(settings)
+    thresholds = measured_thresholds(settings.data_dir, models, prompt_sets)
+    return Coordinator(
+        replace(
+            options,
+            roles=replace(options.roles, tool_callers=tool_callers(settings, models)),
+            families={model_id: model.family for model_id, model in models.items()},
+            tasks={model_id: model.task for model_id, model in models.items()},
+            image_readers=frozenset(model_id for model_id, model in models.items() if model.reads_images),
+            verification=replace(options.verification, thresholds=thresholds),
+        ),
+        prompt_sets,
+        dispatcher,
+        traces,
+        load_strategies(settings),
+        salt_secret=salt_secret,
+        priors=model_priors(lineup),
+        policy=policy,
+        journal=journal,
+    )
+
+
+def _authenticator(settings: Settings) -> Authenticator:
+    tenant = Tenant(DEFAULT, settings.ledger.keep_content, frozenset(settings.policy.default_labels))
+    file = key_file(settings)
+    return OpenDoor(tenant) if file is None else KeyRing(read_or_make_keys(file), tenant)
