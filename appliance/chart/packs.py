@@ -38,8 +38,6 @@ class PackEngine(Section):
     """Tokens in one step."""
     enable_sleep_mode: bool = False
     """It takes turns with others."""
-    weights_bytes: int = Field(0, ge=0)
-    """Bytes of weights per GPU: how long it may take to start goes by them."""
 
 
 class PackScaling(Section):
@@ -68,6 +66,8 @@ class PackValues(Section):
     """Resource → number, in place of `gpus` of `engines.gpuResource`: MIG instances and whole GPUs in one pod."""
     engines: tuple[PackEngine, ...] = ()
     """The plan's engines. Empty: the pod plans for the GPUs that it gets, or starts the pool as it stands on a CPU."""
+    weights_bytes: int = Field(0, ge=0)
+    """Bytes of weights that its engines read: how long it may take to start goes by them."""
     replicas: int = Field(1, ge=0)
     """Pods like this; each takes GPUs of its own."""
     autoscaling: PackScaling | None = None
@@ -119,7 +119,7 @@ class GroupValues(Section):
     max_num_batched_tokens: int = Field(2048, ge=16)
     """Tokens in one step."""
     weights_bytes: int = Field(0, ge=0)
-    """Bytes of weights per GPU: how long it may take to start goes by them."""
+    """Bytes of weights that each pod reads: how long it may take to start goes by them."""
     node_selector: Labels = Field({})
     """Further labels that the nodes must have."""
     resources: Resources | None = None

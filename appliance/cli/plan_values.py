@@ -33,6 +33,7 @@ def helm_values(plan: PlacementPlan, settings: Settings) -> dict[str, Any]:
                 # The n-th of them is the n-th that the pod sees, so they stand in the order of the inventory.
                 "gpu_ids": sorted(pack.gpu_ids, key=lambda gpu_id: order[pack.node, gpu_id]),
                 **_devices(pack, plan),
+                "weights_bytes": sum(_weights_bytes(engines[engine_id]) for engine_id in pack.engine_ids),
                 "engines": [_engine(engines[engine_id]) for engine_id in pack.engine_ids],
             }
             for number, pack in enumerate(plan.packs)
@@ -53,6 +54,10 @@ def _resource(gpu_name: str) -> str:
     return "nvidia.com/gpu" if profile is None else f"nvidia.com/mig-{profile[1].replace('+', '.')}"
 
 
+def _weights_bytes(engine: PlannedEngine) -> int:
+    return engine.weights_bytes * engine.tensor_parallel_size
+
+
 def _engine(engine: PlannedEngine) -> dict[str, Any]:
     return {
         "id": engine.engine_id,
@@ -65,5 +70,4 @@ def _engine(engine: PlannedEngine) -> dict[str, Any]:
         "max_num_seqs": engine.max_num_seqs,
         "max_num_batched_tokens": engine.max_num_batched_tokens,
         "enable_sleep_mode": bool(engine.turn_group),
-        "weights_bytes": engine.weights_bytes,
     }

@@ -19,24 +19,21 @@
 {{- end -}}
 
 {{/*
-Seconds until a pack must have started: for each engine its start and the reading of its weights at the slowest disk,
-one after the other, since those of a GPU start in turn. Where there is no plan, every model of the pool counts, once.
+Seconds until a pack must have started: the starts of its engines, one after the other, since those of a GPU start in
+turn, and the reading of their weights from the slowest disk. Where there is no plan, every model of the pool counts once.
 */}}
 {{- define "appliance.startSeconds" -}}
 {{- $per := .root.Values.engines.engineStartSeconds | int64 -}}
 {{- $speed := .root.Values.engines.diskBytesPerSecond | int64 -}}
 {{- $seconds := 60 | int64 -}}
 {{- if .pack.engines -}}
-{{- range .pack.engines -}}
-{{- $bytes := mul (.weights_bytes | default 0 | int64) (.tensor_parallel_size | default 1 | int64) -}}
-{{- $seconds = add $seconds $per (div (add $bytes $speed -1) $speed) -}}
-{{- end -}}
+{{- $seconds = add $seconds (mul $per (len .pack.engines)) -}}
 {{- else -}}
 {{- range (include "appliance.said" .root | fromYaml).pool -}}
 {{- $seconds = add $seconds $per -}}
 {{- end -}}
 {{- end -}}
-{{- $seconds -}}
+{{- add $seconds (div (add (.pack.weights_bytes | default 0 | int64) $speed -1) $speed) -}}
 {{- end -}}
 
 {{/* Models of a pack, one per line. */}}
