@@ -21,7 +21,11 @@ commands = typer.Typer(help="Values of the Helm chart.", no_args_is_help=True)
 
 
 @commands.command()
-def check(files: Annotated[list[Path], typer.Argument(metavar="FILE…", help="Values; later files win, and what none says is the default.")]) -> None:
+def check(
+    files: Annotated[
+        list[Path], typer.Argument(metavar="FILE…", help="Values; later files win, and what none says is the default.")
+    ],
+) -> None:
     """Check values for the chart, with all that holds between them; `helm install` checks less of it."""
     whole: dict[str, Any] = HelmValues().model_dump(mode="json", by_alias=True)
     for file in files:
