@@ -18,7 +18,10 @@ from prometheus_client.registry import Collector
 
 from appliance.domain.engine import EngineState
 from appliance.domain.fleet import Fleet
-from appliance.domain.trace import Trace
+from appliance.domain.model import Role
+from appliance.domain.tenant import DEFAULT
+from appliance.domain.trace import Trace, Verdict
+from appliance.telemetry.engine_figures import EngineFiguresCollector
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 
@@ -31,35 +34,62 @@ LAST_LEVEL = 12
 NO_STRATEGY = "none"
 """Label value of requests that never reached the coordinator."""
 
+NO_CLASS = "none"
+"""Label value of requests whose tenant is not known."""
+
+_ANSWERED = 200
+
+_TOKEN_SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.02, 0.03, 0.05, 0.075, 0.1, 0.2, 0.5, 1.0, 2.5)
 _SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0)
 _FAN_OUT = (1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 64)
+_TOKENS = (50, 100, 250, 500, 1_000, 2_500, 5_000, 10_000, 25_000, 100_000)
+
+_LIMITS = ("calls", "tokens", "gpu_s", "wall_s")
+_EXPORT_RESULTS = ("sent", "failed", "dropped")
 
 
 class Metrics:
     """Owns one registry and every metric of the appliance.
 
-    `models` are the pool's ids: any other model becomes `other`, so the number of series stays bounded.
+    `models` are the pool's ids and `classes` the names of the tenants' policies: any other becomes `other`, so the
+    number of series stays bounded.
     """
 
-    def __init__(self, *, models: Collection[str], fleet: Fleet) -> None:
+    def __init__(self, *, models: Collection[str], fleet: Fleet, classes: Collection[str] = (DEFAULT,)) -> None:
         # One more series for each of ours, which nobody reads.
         disable_created_metrics()  # type: ignore[no-untyped-call]  # prometheus-client leaves it untyped
         self.registry = CollectorRegistry()
         self._models = frozenset(models)
+        self._classes = frozenset((*classes, NO_CLASS))
         registry = self.registry
         ProcessCollector(registry=registry)
         registry.register(EngineStates(fleet, self._models))
+        registry.register(EngineFiguresCollector(fleet))
         self._requests = Counter(
             "appliance_requests",
-            "HTTP requests by route, status and strategy",
-            ["route", "status", "strategy"],
+            "HTTP requests by route, status, strategy and class of tenants",
+            ["route", "status", "strategy", "tenant_class"],
             registry=registry,
         )
         self._in_flight = Gauge("appliance_requests_in_flight", "HTTP requests being answered", registry=registry)
         self._first_byte = Histogram(
             "appliance_time_to_first_token_seconds",
-            "Time from a chat request to the first byte of its answer's text",
-            ["strategy"],
+            "Time from a request to the first byte of its answer's text",
+            ["strategy", "tenant_class"],
+            buckets=_SECONDS,
+            registry=registry,
+        )
+        self._token_gaps = Histogram(
+            "appliance_inter_token_latency_seconds",
+            "Time between two pieces of a streamed answer's text",
+            ["strategy", "tenant_class"],
+            buckets=_TOKEN_SECONDS,
+            registry=registry,
+        )
+        self._end_to_end = Histogram(
+            "appliance_e2e_request_latency_seconds",
+            "Time from a request that was answered to the last byte of its answer",
+            ["strategy", "tenant_class"],
             buckets=_SECONDS,
             registry=registry,
         )
@@ -97,6 +127,14 @@ class Metrics:
             "appliance_calls_per_request", "Engine calls of one request", ["strategy"],
             buckets=_FAN_OUT, registry=registry,
         )  # fmt: skip
+        self._role_calls = Histogram(
+            "appliance_calls_per_request_by_role", "Engine calls of one request in a role", ["strategy", "role"],
+            buckets=_FAN_OUT, registry=registry,
+        )  # fmt: skip
+        self._role_tokens = Histogram(
+            "appliance_tokens_per_request_by_role", "Tokens of one request in a role", ["strategy", "role"],
+            buckets=_TOKENS, registry=registry,
+        )  # fmt: skip
         self._verdicts = Counter("appliance_verdicts", "Verdicts on results", ["verdict"], registry=registry)
         self._fallbacks = Counter(
             "appliance_fallbacks", "Requests that went on another way than planned", ["role"], registry=registry
@@ -110,6 +148,18 @@ class Metrics:
         self._budget_stops = Counter(
             "appliance_budget_stops", "Requests stopped by their budget", ["limit"], registry=registry
         )
+        self._begin_at_zero()
+
+    def _begin_at_zero(self) -> None:
+        """What may never happen is there from the start, so that a rate sees the first time."""
+        for counter, values in (
+            (self._verdicts, [verdict.value for verdict in Verdict]),
+            (self._fallbacks, [role.value for role in Role]),
+            (self._budget_stops, _LIMITS),
+            (self._exports, _EXPORT_RESULTS),
+        ):
+            for value in values:
+                counter.labels(value)
 
     def watch_lines(
         self, levels: Callable[[], Mapping[tuple[str, int], int]], oldest_s: Callable[[], Mapping[str, float]]
@@ -121,15 +171,26 @@ class Metrics:
         """Count a request in."""
         self._in_flight.inc()
 
-    def request_finished(self, *, route: str, status: int, strategy: str, duration_s: float) -> None:
+    def request_finished(
+        self, *, route: str, status: int, strategy: str, duration_s: float, tenant_class: str = NO_CLASS
+    ) -> None:
         """Count a request out. `route` is a path template, never the caller's path."""
+        named = self._class(tenant_class)
         self._in_flight.dec()
-        self._requests.labels(route, str(status), strategy).inc()
+        self._requests.labels(route, str(status), strategy, named).inc()
         self._duration.labels(route, strategy).observe(duration_s)
+        if strategy != NO_STRATEGY and status == _ANSWERED:
+            self._end_to_end.labels(strategy, named).observe(duration_s)
 
-    def first_token(self, *, strategy: str, after_s: float) -> None:
+    def first_token(self, *, strategy: str, after_s: float, tenant_class: str = NO_CLASS) -> None:
         """Note when the first text of an answer was sent."""
-        self._first_byte.labels(strategy).observe(after_s)
+        self._first_byte.labels(strategy, self._class(tenant_class)).observe(after_s)
+
+    def token_gaps(self, *, strategy: str, gaps_s: Iterable[float], tenant_class: str = NO_CLASS) -> None:
+        """Note the times between the pieces of a streamed answer."""
+        histogram = self._token_gaps.labels(strategy, self._class(tenant_class))
+        for gap_s in gaps_s:
+            histogram.observe(gap_s)
 
     def journal_failed(self) -> None:
         """Count a write to the journal that failed."""
@@ -146,7 +207,12 @@ class Metrics:
             self._gpu_s.labels(role, model).inc(call.gpu_s)
             self._queue.labels(role).observe(call.queue_s)
             self._engine_time.labels(role, model).observe(call.engine_s)
-        self._fan_out.labels(trace.decision.strategy).observe(len(trace.calls))
+        strategy = trace.decision.strategy
+        self._fan_out.labels(strategy).observe(len(trace.calls))
+        for role in {call.role for call in trace.calls}:
+            played = [call for call in trace.calls if call.role is role]
+            self._role_calls.labels(strategy, role.value).observe(len(played))
+            self._role_tokens.labels(strategy, role.value).observe(sum(call.usage.total_tokens for call in played))
         for verdict in trace.verdicts:
             self._verdicts.labels(verdict.verdict.value).inc()
         for fallback in trace.fallbacks:
@@ -164,6 +230,9 @@ class Metrics:
 
     def _model(self, model_id: str) -> str:
         return model_id if model_id in self._models else OTHER
+
+    def _class(self, tenant_class: str) -> str:
+        return tenant_class if tenant_class in self._classes else OTHER
 
 
 class EngineStates(Collector):
