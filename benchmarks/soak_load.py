@@ -2,8 +2,10 @@
 
     python -m benchmarks.soak_load URL --rate 20 --seconds 60     (the key stands in APPLIANCE_API_KEY)
 
-With `--rate 0` sixteen callers ask one after the other as fast as they are answered. Requests of a rate begin at their
-times whether earlier ones have ended or not. Prints one JSON object of counts.
+With `--rate 0` thirty-two callers ask one after the other as fast as they are answered. Requests of a rate begin at
+their times whether earlier ones have ended or not; while more than thirty-two are under way they are left out and
+counted as `skipped`, so that a machine that others use too is not driven into overload. Prints one JSON object of
+counts.
 """
 
 from __future__ import annotations
@@ -19,7 +21,7 @@ from typing import Any
 
 import aiohttp
 
-CALLERS = 16
+CALLERS = 32
 QUESTION = "Take 12 boxes of 7 pens, then give 5 pens away. How many are left?"
 KINDS = {"named": 35, "direct": 20, "orchestrated": 10, "text": 10, "responses": 5, "left": 10, "refused": 10}
 
@@ -60,7 +62,11 @@ async def _open_loop(session: aiohttp.ClientSession, counts: Counter[str], rate:
     while at_s < seconds:
         at_s += chance.expovariate(rate)
         await asyncio.sleep(max(0.0, began_s + at_s - time.monotonic()))
-        task = asyncio.create_task(_one(session, counts, _kind(chance)))
+        kind = _kind(chance)
+        if len(running) >= CALLERS:
+            counts["skipped"] += 1
+            continue
+        task = asyncio.create_task(_one(session, counts, kind))
         running.add(task)
         task.add_done_callback(running.discard)
     await asyncio.gather(*running)
