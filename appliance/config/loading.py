@@ -88,7 +88,7 @@ def describe(error: ValidationError) -> str:
     """
     problems, found = [], error.errors(include_url=False)
     for problem in found:
-        inside = any(len(other["loc"]) > len(problem["loc"]) and _below(other, problem) for other in found)
+        inside = any(len(other["loc"]) > len(problem["loc"]) and _within(other, problem) for other in found)
         if problem["type"] == "too_short" and inside:
             continue
         key = ".".join(str(part) for part in problem["loc"])
@@ -99,7 +99,7 @@ def describe(error: ValidationError) -> str:
     return "; ".join(problems)
 
 
-def _below(one: ErrorDetails, other: ErrorDetails) -> bool:
+def _within(one: ErrorDetails, other: ErrorDetails) -> bool:
     return one["loc"][: len(other["loc"])] == other["loc"]
 
 
