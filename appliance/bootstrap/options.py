@@ -16,7 +16,6 @@ from appliance.coordinator.options import (
 )
 from appliance.coordinator.routing_options import Condition, EffortLimits, Rule
 from appliance.coordinator.strategy_options import BestOfNOptions, CascadeOptions, SelfConsistencyOptions
-from appliance.coordinator.tenant_budget import TenantLimits
 from appliance.domain.model import Model, Role
 from appliance.domain.request import Effort
 
@@ -38,7 +37,6 @@ def coordinator_options(settings: Settings) -> CoordinatorOptions:
         efforts={effort: EffortLimits(**allows.model_dump()) for effort, allows in said.effort.by_effort()},
         budget=BudgetLimits(**said.budget.model_dump()),
         verification=Verification(**said.verification.model_dump()),
-        tenant_budget=TenantLimits(**said.tenant_budget.model_dump()),
         early_start=said.early_start,
         sampling={Role(role): Sampling(**limits.model_dump()) for role, limits in said.limits.items()},
     )

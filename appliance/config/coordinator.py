@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, StringConstraints
 
+from appliance.config.policy import LimitsSettings
 from appliance.config.routing import EffortsSettings, Pattern, RuleSettings, rule_problems, unknown
 from appliance.config.section import Section
 from appliance.config.strategies import BestOfNSettings, CascadeSettings, SelfConsistencySettings, unknown_models
@@ -43,17 +44,6 @@ class BudgetSettings(Section):
     CPU counts as one device. Null: no limit."""
     depth: int = Field(2, ge=1, le=8)
     """How deep plans may stand in each other: 1 is one plan, with 2 a task of it may be planned again."""
-
-
-class TenantBudgetSettings(Section):
-    """What each tenant may use, all of its requests together. Null: no limit."""
-
-    tokens_per_min: int | None = Field(None, ge=1)
-    """Prompt and completion tokens within the last minute."""
-    gpu_s_per_hour: float | None = Field(None, gt=0)
-    """Device-seconds within the last hour."""
-    requests_in_flight: int | None = Field(None, ge=1)
-    """Requests that are answered at the same time; more of them are refused with 429 and a time to wait."""
 
 
 class RoleLimits(Section):
@@ -114,8 +104,8 @@ class CoordinatorSettings(Section):
     """The rule that chooses between direct and orchestrated."""
     budget: BudgetSettings = Field(default_factory=lambda: BudgetSettings())
     """Limits of one request."""
-    tenant_budget: TenantBudgetSettings = Field(default_factory=lambda: TenantBudgetSettings())
-    """Limits of each tenant."""
+    tenant_budget: LimitsSettings = Field(default_factory=lambda: LimitsSettings())
+    """Limits of each tenant whose policy does not say otherwise (`policy.policies.NAME.limits`)."""
     verification: VerificationSettings = Field(default_factory=lambda: VerificationSettings())
     """How results are judged and mended."""
     early_start: bool = True

@@ -9,6 +9,7 @@ from typing import Any
 import yaml
 from pydantic import ValidationError
 
+from appliance.config.policy import PolicyFile, merged
 from appliance.config.settings import Settings
 from appliance.errors import ConfigError
 
@@ -27,22 +28,46 @@ def load(path: Path, environment: dict[str, str] | None = None) -> Settings:
     Relative paths under `models` are taken from the file's own directory. Raises ConfigError.
     """
     environment = dict(os.environ) if environment is None else environment
-    try:
-        document = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise ConfigError(f"{path}: no such file; give an existing one with --config") from None
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{path}: can't be read: {error}") from None
-    except yaml.YAMLError as error:
-        raise ConfigError(f"{path}: not valid YAML: {_one_line(error)}") from None
-    if not isinstance(document, dict):
-        raise ConfigError(f"{path}: expected a mapping of settings at the top; see config/starter.yaml")
+    document = _document(path, "give an existing one with --config", "config/starter.yaml")
     _override(document, environment)
+    _with_policy_files(document, path)
     try:
         settings = Settings.model_validate(document)
     except ValidationError as error:
         raise ConfigError(f"{path}: {describe(error)}") from None
     return _anchored(settings, path)
+
+
+def _document(path: Path, when_missing: str, example: str) -> dict[str, Any]:
+    """A YAML file with a mapping at its top. Raises ConfigError."""
+    try:
+        document = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise ConfigError(f"{path}: no such file; {when_missing}") from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path}: can't be read: {error}") from None
+    except yaml.YAMLError as error:
+        raise ConfigError(f"{path}: not valid YAML: {_one_line(error)}") from None
+    if not isinstance(document, dict):
+        raise ConfigError(f"{path}: expected a mapping of settings at the top; see {example}")
+    return document
+
+
+def _with_policy_files(document: dict[str, Any], path: Path) -> None:
+    """Take in what `policy.files` name, each checked by itself so that its errors name it."""
+    policy = document.get("policy")
+    files = policy.get("files") if isinstance(policy, dict) else None
+    if not isinstance(files, list) or not all(isinstance(name, str) for name in files):
+        return  # none, or the schema's error names the key
+    for name in files:
+        file = _below(path.resolve().parent, Path(name))
+        further = _document(file, "correct policy.files", "config/policies/")
+        try:
+            document["policy"] = merged(document["policy"], PolicyFile.model_validate(further), str(file))
+        except ValidationError as error:
+            raise ConfigError(f"{file}: {describe(error)}") from None
+        except ValueError as error:
+            raise ConfigError(f"policy.files: {error}") from None
 
 
 def describe(error: ValidationError) -> str:

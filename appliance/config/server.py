@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Self
+from typing import Literal, Self
 
 from pydantic import Field, model_validator
 
@@ -18,11 +18,18 @@ class ServerSettings(Section):
     port: int = Field(8000, ge=1, le=65535)
     """TCP port to listen on."""
     require_api_key: bool = True
-    """Ask every caller for a bearer key, except at /health and /ready."""
+    """Ask every caller who it is, except at `open_paths`."""
+    open_paths: tuple[Literal["/health", "/ready", "/metrics"], ...] = ("/health",)
+    """Paths that answer anybody. Probes of Kubernetes need `/ready` here too, which then tells who shows no key only
+    whether it is ready, not what is missing."""
     api_key_file: Path = Path("api-key")
     """File with one key per line, below `data_dir` unless absolute. Made with one random key when it is not there."""
     max_body_bytes: int = Field(2_000_000, ge=1_000)
     """Larger request bodies are refused."""
+    max_choices: int = Field(4, ge=1, le=16)
+    """Answers that one request may ask for at once (`n`)."""
+    max_images: int = Field(8, ge=0)
+    """Images that one request may show to a model that reads them."""
     keep_alive_s: float = Field(10, gt=0)
     """A stream that has nothing to say for so long sends a comment, so that proxies keep it open."""
 

@@ -7,7 +7,9 @@ from typing import Literal, Self
 
 from pydantic import Field, PrivateAttr, model_validator
 
+from appliance.config.bundle import BundleSettings
 from appliance.config.coordinator import CoordinatorSettings
+from appliance.config.dispatch import DispatchSettings
 from appliance.config.engines import EnginesSettings, ModelsSettings, PoolMember
 from appliance.config.ledger import LedgerSettings
 from appliance.config.placement import PlacementSettings
@@ -16,6 +18,7 @@ from appliance.config.roles import RolesSettings
 from appliance.config.section import Section
 from appliance.config.server import ServerSettings
 from appliance.config.telemetry import TelemetrySettings
+from appliance.domain.strategy import PASSTHROUGH
 
 
 class Settings(Section):
@@ -35,16 +38,20 @@ class Settings(Section):
     """The models that are served."""
     roles: RolesSettings
     """Which model plays which role."""
+    dispatch: DispatchSettings = Field(default_factory=lambda: DispatchSettings())
+    """Which engine gets a call."""
     coordinator: CoordinatorSettings = Field(default_factory=lambda: CoordinatorSettings())
     """How `auto` answers."""
     policy: PolicySettings = Field(default_factory=lambda: PolicySettings())
-    """Which data may go where."""
+    """Which data may go where, and what tenants may use."""
     ledger: LedgerSettings = Field(default_factory=lambda: LedgerSettings())
     """Where traces are kept."""
     telemetry: TelemetrySettings = Field(default_factory=lambda: TelemetrySettings())
     """What is told to an OpenTelemetry collector."""
     placement: PlacementSettings = Field(default_factory=lambda: PlacementSettings())
     """What a placement plan goes by, and whether it is followed."""
+    bundle: BundleSettings = Field(default_factory=lambda: BundleSettings())
+    """What is taken across an air gap."""
 
     _source: str = PrivateAttr(default="")
 
@@ -67,10 +74,13 @@ class Settings(Section):
                     raise ValueError(f"roles.{key}: {model} is not in the pool; add it there or name one of {pool}")
         if self.roles.planner and not self.roles.executors:
             raise ValueError("roles.executors: a planner needs at least one skill with an executor")
-        problems = [*self.coordinator.problems(pool, can_plan=bool(self.roles.planner)), *self.policy.problems(pool)]
+        problems = [*self.coordinator.problems(pool, can_plan=bool(self.roles.planner)), *self._policy_problems(pool)]
         if problems := [*problems, *self.placement.problems(pool, self.role_models())]:
             raise ValueError("; ".join(problems))
         return self
+
+    def _policy_problems(self, pool: list[str]) -> list[str]:
+        return self.policy.problems(pool, (*self.coordinator.known_strategies(), PASSTHROUGH))
 
     def role_models(self) -> dict[str, tuple[str, ...]]:
         """Dotted role key → models, as in the file."""

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from appliance.access.account import TenantRequest, TenantReservation
 from appliance.coordinator.budget import NOTHING, Budget, Need, Reservation
-from appliance.coordinator.tenant_budget import TenantRequest, TenantReservation
 from appliance.domain.model import Role
 
 

@@ -12,19 +12,20 @@ from contextlib import aclosing
 from dataclasses import replace
 from typing import Protocol
 
+from appliance.access.limits import Limits
 from appliance.coordinator.accounts import Accounts
 from appliance.coordinator.admission import Admission
 from appliance.coordinator.budget import Budget
 from appliance.coordinator.calls import Caller
-from appliance.coordinator.casting import check_roles, recast
+from appliance.coordinator.casting import check_offered, check_roles, recast
 from appliance.coordinator.options import CoordinatorOptions
+from appliance.coordinator.permission import permitted
 from appliance.coordinator.prompt_set import PromptSet
 from appliance.coordinator.recorder import Identity, Recorder
 from appliance.coordinator.router import Router
 from appliance.coordinator.run import RoleFailed, Run
 from appliance.coordinator.statistics import ModelPrior
 from appliance.coordinator.strategies.strategy import Strategy
-from appliance.coordinator.tenant_budget import TenantAccounts
 from appliance.dispatch.dispatcher import Dispatcher
 from appliance.domain.forecast import Forecast
 from appliance.domain.journal import NO_JOURNAL, Journal, RequestBegun
@@ -39,7 +40,7 @@ from appliance.errors import (
     BudgetExhausted,
     EngineUnavailable,
     InvalidRequest,
-    NotAllowed,
+    Overloaded,
     UnknownModel,
 )
 
@@ -75,6 +76,7 @@ class Coordinator:
         *,
         salt_secret: bytes,
         policy: DataPolicy = OPEN,
+        limits: Limits | None = None,
         priors: Mapping[str, ModelPrior] | None = None,
         journal: Journal = NO_JOURNAL,
         clock: Callable[[], float] = time.monotonic,
@@ -93,7 +95,7 @@ class Coordinator:
         self._journal = journal
         self._clock = clock
         self._wall_clock = wall_clock
-        self.tenants = TenantAccounts(options.tenant_budget)
+        self.limits = Limits(policy) if limits is None else limits
         self.admission = Admission(dispatcher.room, priors or {}, clock)
         self._running: set[asyncio.Task[Finished]] = set()
         self._saves: set[asyncio.Task[None]] = set()
@@ -137,36 +139,37 @@ class Coordinator:
         await asyncio.gather(*self._saves)
 
     def _open(self, request: ChatRequest, tenant: Tenant, identity: Identity) -> Run:
-        options, started_s = self._options_of(request), self._clock()
+        granted = permitted(self._policy, tenant, request, named=request.model in self._prompt_sets)
+        request, identity = granted.request, granted.kept(identity)
+        options, started_s = self._options_of(request, granted.strategies), self._clock()
         limits = options.budget if request.model == self._virtual_model else options.passthrough_budget
         budget = Budget(limits.lowered(request.budget), started_s)
-        recorder = Recorder(identity, tenant.keep_content)
+        recorder = Recorder(identity, granted.keep_content)
         salt = hmac.new(self._salt_secret, tenant.name.encode(), hashlib.sha256).hexdigest()
-        labels = tenant.labels | frozenset(request.labels)
-        if unknown := self._policy.unknown(labels):
-            raise NotAllowed(
-                f"labels: {', '.join(unknown)}: no rule says what may see such data; use one of "
-                f"{', '.join(self._policy.rules) or 'none, for none is configured'}",
-                param="labels",
-            )
-        accounts = Accounts(budget, self.tenants.of(tenant.name).request())
+        accounts = Accounts(budget, self.limits.account(tenant).request())
         caller = Caller(
             self._dispatcher,
             accounts,
             recorder,
             cache_salt=salt,
-            labels=labels,
+            labels=frozenset(request.labels),
+            policy=tenant.policy,
             clock=self._clock,
             gpu_s_of=self.admission.gpu_s_of,
         )
-        request = replace(request, labels=tuple(sorted(labels)))
         tree = self.admission.tree(request, options)
-        recorder.page = self._journal.begin(_begun(identity, budget.record(started_s), request, tenant))
+        recorder.page = self._journal.begin(
+            _begun(identity, budget.record(started_s), request if granted.keep_content else None)
+        )
+        for clipped in granted.clipped:
+            recorder.left_out(clipped)
         return Run(request, options, self._prompt_sets, accounts, recorder, caller, self.admission, tree)
 
-    def _options_of(self, request: ChatRequest) -> CoordinatorOptions:
-        """Those of its effort, with the models that it wants in roles."""
+    def _options_of(self, request: ChatRequest, strategies: frozenset[str] | None) -> CoordinatorOptions:
+        """Those of its effort, with the models that it wants in roles and the strategies that its policy allows."""
         options = self._options[request.effort]
+        if strategies is not None:
+            options = options.within(strategies)
         if not request.model_for:
             return options
         if not options.allow_choice:
@@ -213,20 +216,28 @@ class Coordinator:
         """The strategy that answered and the finish reason."""
         decision = self._decide(run)
         decision = run.admitted(decision)
+        if decision.strategy == DIRECT and not run.options.permits(DIRECT):
+            raise Overloaded(f"{decision.reasons[-1]}; the policy does not allow {DIRECT}", retry_after_s=1.0)
         run.recorder.decided(decision)
         if decision.strategy not in (DIRECT, PASSTHROUGH):
             run.progress(f"orchestrating: {decision.strategy}")
         try:
             return decision.strategy, await self._strategies[decision.strategy].answer(run)
         except (RoleFailed, BudgetExhausted) as failure:
-            if decision.strategy in (DIRECT, PASSTHROUGH) or not run.withdraw():
+            last_resort = decision.strategy in (DIRECT, PASSTHROUGH) or not run.options.permits(DIRECT)
+            if last_resort or not run.withdraw():
                 raise _for_caller(failure) from failure
             return DIRECT, await self._fall_back(run, failure)
 
     def _decide(self, run: Run) -> Decision:
         request = run.request
+        if request.model != self._virtual_model and request.model not in self._prompt_sets:
+            known = ", ".join((self._virtual_model, *sorted(self._prompt_sets)))
+            raise UnknownModel(f"there is no model {request.model!r} here; known: {known}", param="model")
+        check_offered(request, run.options)
         if request.model == self._virtual_model:
-            router = Router(run.options, self._strategies) if request.model_for else self._routers[request.effort]
+            own = request.model_for or run.options.permitted is not None
+            router = Router(run.options, self._strategies) if own else self._routers[request.effort]
             return router.decide(request, run.recorder.identity.tenant)
         for name, what, chosen in (
             ("strategy", "strategies", request.strategy is not None),
@@ -234,10 +245,7 @@ class Coordinator:
         ):
             if chosen:
                 raise InvalidRequest(f"{name}: only {self._virtual_model} has {what}; leave it out", param=name)
-        if request.model in self._prompt_sets:
-            return Decision(PASSTHROUGH, ("the caller named the model",))
-        known = ", ".join((self._virtual_model, *sorted(self._prompt_sets)))
-        raise UnknownModel(f"there is no model {request.model!r} here; known: {known}", param="model")
+        return Decision(PASSTHROUGH, ("the caller named the model",))
 
     async def _fall_back(self, run: Run, failure: RoleFailed | BudgetExhausted) -> str:
         """The best single model answers instead."""
@@ -260,10 +268,11 @@ class Coordinator:
 
     async def _save(self, run: Run, outcome: Outcome, error: str) -> None:
         """A trace that can't be saved must not take the answer with it."""
-        answer = "".join(run.answer) or None
+        answer = run.answer.whole or None
         record = run.budget.record(self._clock())
         trace = run.recorder.trace(record, outcome, error, run.question, answer, run.request)
-        self.admission.learn(run.tree, trace)
+        if run.request.endpoint.streamed:  # what makes no text says nothing of what text takes
+            self.admission.learn(run.tree, trace)
         run.recorder.ended(trace)
         try:
             await self._traces.save(trace)
@@ -281,7 +290,7 @@ async def _ended(work: asyncio.Task[Finished]) -> None:
         work.exception()
 
 
-def _begun(identity: Identity, budget: BudgetRecord, request: ChatRequest, tenant: Tenant) -> RequestBegun:
+def _begun(identity: Identity, budget: BudgetRecord, request: ChatRequest | None) -> RequestBegun:
     return RequestBegun(
         trace_id=identity.trace_id,
         request_id=identity.request_id,
@@ -290,7 +299,8 @@ def _begun(identity: Identity, budget: BudgetRecord, request: ChatRequest, tenan
         created_unix_s=identity.created_unix_s,
         budget=budget,
         origin=identity.origin,
-        request=request if tenant.keep_content else None,
+        request=request,
+        delete_after_unix_s=identity.delete_after_unix_s,
     )
 
 
@@ -308,6 +318,7 @@ def _finished(run: Run, strategy: str, finish_reason: str) -> Finished:
         gpu_s_by_role=recorder.gpu_s_by_role(),
         gpu_s_by_model=recorder.gpu_s_by_model(),
         reduced=tuple(recorder.reduced),
+        finish_reasons=dict(run.finish_reasons),
     )
 
 

@@ -23,7 +23,7 @@ from appliance.domain.trace import (
 
 @dataclass(frozen=True, slots=True)
 class Identity:
-    """Whose request it is. `created_unix_s` is wall time."""
+    """Whose request it is. Times are wall time; None: its trace is deleted when the ledger's settings say."""
 
     trace_id: str
     request_id: str
@@ -31,6 +31,7 @@ class Identity:
     requested_model: str
     created_unix_s: float
     origin: Origin = UNRELATED
+    delete_after_unix_s: float | None = None
 
 
 @dataclass(slots=True)
@@ -160,4 +161,5 @@ class Recorder:
             request=request if self.keep_content else None,
             origin=self.identity.origin,
             reduced=tuple(self.reduced),
+            delete_after_unix_s=self.identity.delete_after_unix_s,
         )

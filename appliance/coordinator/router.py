@@ -1,16 +1,17 @@
 """The strategy for a request: rules, each with its reason. Pure.
 
 What is wanted:
-1. What only one call can keep (several choices, logprobs; tools and a form of the answer where no synthesizer writes
-   it) is direct, and so is a conversation that does not end with the user.
+1. What only one call can keep (several choices, logprobs, images; tools and a form of the answer where no synthesizer
+   writes it) is direct, and so is a conversation that does not end with the user.
 2. The caller's own choice, where the configuration leaves it to callers.
 3. The operator's rules in their order: the first that matches.
 4. Enough cues in the last message, unless it is very long: `orchestrated`; else `easy`.
 
 Whether it can be had:
-5. The effort must allow it.
+5. The tenant's policy and the effort must allow it.
 6. `plan_execute_verify` needs a planner and executors; it alone keeps tools and a form besides `direct`.
-What can't is answered by `easy` where that can, else directly; a caller who chose it is told so.
+What can't is answered by `easy` where that can, else directly; a caller who chose it is told so. Where a policy leaves
+none of these, the first strategy that it allows and that can be had answers, or the request is refused.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ from appliance.coordinator.rule_match import Matcher
 from appliance.domain.request import ChatRequest
 from appliance.domain.strategy import DIRECT, PASSTHROUGH, PLAN_EXECUTE_VERIFY
 from appliance.domain.trace import Decision
-from appliance.errors import ConfigError, InvalidRequest
+from appliance.errors import ConfigError, InvalidRequest, NotAllowed
 
 
 class Router:
@@ -42,10 +43,12 @@ class Router:
     def decide(self, request: ChatRequest, tenant: str) -> Decision:
         """The strategy and why. The reasons quote the configuration, never the prompt.
 
-        Raises InvalidRequest for a strategy of the caller's choice that can't be had.
+        Raises InvalidRequest for a strategy of the caller's choice that can't be had, NotAllowed where none is left.
         """
         chosen = self._chosen(request)
         if (kept := next(_one_call_reasons(request, self._options.roles), None)) is not None:
+            if not self._options.permits(DIRECT):
+                raise NotAllowed(f"{kept}, and the policy does not allow {DIRECT}", param="model")
             return Decision(DIRECT, (kept,))
         if chosen is not None:
             return Decision(chosen, ("the caller chose it",))
@@ -92,10 +95,15 @@ class Router:
                 return Decision(name, reasons)
             if obstacle not in reasons:
                 reasons = (*reasons, obstacle)
-        return Decision(DIRECT, reasons)
+        for name in (DIRECT, *sorted(self._options.permitted or ())):
+            if name in self._known and not self._obstacle(name, request):
+                return Decision(name, reasons)
+        raise NotAllowed(f"no strategy is left that the policy allows: {'; '.join(reasons)}", param="model")
 
     def _obstacle(self, name: str, request: ChatRequest) -> str:
         """Why a strategy can't be had; empty when it can."""
+        if not self._options.permits(name):
+            return f"the policy does not allow {name}"
         allowed = self._options.allowed
         if allowed is not None and name not in allowed and name != DIRECT:
             return f"effort {request.effort.value} does not allow {name}"
@@ -121,6 +129,8 @@ def _one_call_fields(request: ChatRequest, roles: Roles) -> Iterator[str]:
         yield "n > 1"
     if sampling.get("logprobs"):
         yield "logprobs"
+    if request.has_images:
+        yield "images"
 
 
 def _form_fields(request: ChatRequest) -> Iterator[str]:

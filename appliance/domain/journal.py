@@ -23,6 +23,7 @@ class RequestBegun:
     budget: BudgetRecord
     origin: Origin = UNRELATED
     request: ChatRequest | None = None
+    delete_after_unix_s: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -138,7 +138,8 @@ class BudgetRecord:
 class Trace:
     """Everything of one request. `created_unix_s` is wall time, all other times are durations.
 
-    `reduced` is what was left out of the whole plan because it did not fit.
+    `reduced` is what was left out of the whole plan because it did not fit or a policy does not allow it.
+    `delete_after_unix_s`: when it is to be deleted, where a policy says so; else the ledger's settings hold.
     `request`, `question` (its last message) and `answer` are kept only where the policy says so; with `request` it can
     be run again. Fields that came later have defaults, so that traces stored before can be read.
     """
@@ -163,6 +164,7 @@ class Trace:
     request: ChatRequest | None = None
     origin: Origin = UNRELATED
     reduced: tuple[Reduction, ...] = ()
+    delete_after_unix_s: float | None = None
 
     @property
     def gpu_s(self) -> float:

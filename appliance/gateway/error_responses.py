@@ -17,6 +17,8 @@ from appliance import errors
 
 INTERNAL_MESSAGE: Final = "the appliance made a mistake; its log has the details under this request id"
 
+_WORTH_WAITING_S: Final = 3_600
+
 _SHOWN_CHARS: Final = 300
 """Of what the caller wrote, no more than this is said back."""
 
@@ -48,6 +50,8 @@ def translate(error: Exception) -> ErrorAnswer:
             return _mendable(error)
         case errors.BudgetExhausted():
             return _budget(error)
+        case errors.LimitReached():
+            return _limit(error)
         case errors.Overloaded():
             headers = _retry_after(error.retry_after_s)
             return ErrorAnswer(429, str(error), "rate_limit_error", "overloaded", headers=headers)
@@ -87,6 +91,14 @@ def _budget(error: errors.BudgetExhausted) -> ErrorAnswer:
     """422 and not 429: a later try would reach the same limit, and clients repeat a 429 by themselves."""
     message = f"{error} (limit: {error.limit})"
     return ErrorAnswer(422, message, "budget_error", "budget_exhausted", headers=_no_retry())
+
+
+def _limit(error: errors.LimitReached) -> ErrorAnswer:
+    """OpenAI's clients try again by themselves, which has a sense within minutes and none before the next month."""
+    headers = _retry_after(error.retry_after_s)
+    if error.retry_after_s > _WORTH_WAITING_S:
+        return ErrorAnswer(429, str(error), "insufficient_quota", "insufficient_quota", headers=headers | _no_retry())
+    return ErrorAnswer(429, str(error), "rate_limit_error", "rate_limit_exceeded", headers=headers)
 
 
 def _rejected(error: errors.EngineRejected) -> ErrorAnswer:

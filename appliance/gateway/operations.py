@@ -6,10 +6,11 @@ from collections.abc import Mapping
 from typing import Any
 
 import orjson
-from fastapi import APIRouter, Response
+from fastapi import APIRouter, Request, Response
 
 from appliance.domain.engine import EngineStatus
 from appliance.domain.fleet import EngineFigures, Fleet, FleetSnapshot
+from appliance.gateway import exchange as exchanges
 from appliance.telemetry.metrics import CONTENT_TYPE, Metrics
 
 RoleModels = Mapping[str, tuple[str, ...]]
@@ -25,10 +26,12 @@ def router(fleet: Fleet, role_models: RoleModels, metrics: Metrics) -> APIRouter
         return {"status": "alive"}
 
     @routes.get("/ready", response_class=Response)
-    async def ready() -> Response:
-        """200 when every role can be played, else 503 and the roles that can't."""
+    async def ready(request: Request) -> Response:
+        """200 when every role can be played, else 503; callers with a key are told the roles that can't."""
         missing = missing_roles(fleet.snapshot, role_models)
-        body = {"ready": not missing, "missing": missing}
+        body: dict[str, Any] = {"ready": not missing}
+        if exchanges.of(request.scope).tenant is not None:
+            body["missing"] = missing
         return Response(orjson.dumps(body), status_code=503 if missing else 200, media_type="application/json")
 
     @routes.get("/metrics", response_class=Response)
@@ -76,6 +79,7 @@ def _shown(engine: EngineStatus, figures: EngineFigures) -> dict[str, Any]:
         "memory_planned_bytes": figures.planned_bytes,
         "memory_measured_bytes": figures.measured_bytes,
         "kv_tokens": figures.kv_tokens,
+        "kv_used_share": figures.kv_used_share,
         "requests_running": figures.running_requests,
         "requests_waiting": figures.waiting_requests,
         "tokens_per_s": figures.tokens_per_s,

@@ -53,6 +53,7 @@ def trace_of(events: Sequence[JournalEvent], heard_unix_s: float) -> Trace | Non
         request=begun.request,
         origin=begun.origin,
         reduced=tuple(event for event in events if isinstance(event, Reduction)),
+        delete_after_unix_s=begun.delete_after_unix_s,
     )
 
 

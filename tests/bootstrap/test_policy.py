@@ -32,8 +32,9 @@ def test_licences_and_countries_become_models(tmp_path: Path) -> None:
     settings = load(policy_settings(tmp_path, {"labels": labels, "default_labels": ["open"]}), {})
     policy = data_policy(settings, pool_models(settings))
     assert policy.refusal(["open"], "starter-planner", "anywhere") == ""
-    assert policy.rules["apache"].models == frozenset(member.model for member in settings.pool)
-    assert policy.rules["nowhere"].models == frozenset()
+    for member in settings.pool:
+        assert policy.refusal(["apache"], member.model, "local") == ""
+        assert policy.refusal(["nowhere"], member.model, "local").startswith("label nowhere: country none of")
     assert policy.refusal(["one"], "starter-math", "local") == ""
     assert policy.refusal(["one"], "starter-math", "remote") == "label one: node remote is not allowed for it"
 

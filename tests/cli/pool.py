@@ -111,7 +111,7 @@ def make_pool(directory: Path) -> Pool:
     engine = {"kv_cache_memory_bytes": 1_000_000, "max_model_len": 512}
     settings = {
         "data_dir": str(directory / "data"),
-        "server": {"port": free_port()},
+        "server": {"port": free_port(), "open_paths": ["/health", "/ready"]},
         "engines": {
             "python": str(interpreter(directory)),
             "device": "cpu",

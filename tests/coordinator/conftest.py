@@ -15,6 +15,6 @@ def accounts_are_even() -> Iterator[None]:
     BUILT.clear()
     yield
     for built in BUILT:
-        assert built.coordinator.tenants.hold_nothing
+        assert built.coordinator.limits.hold_nothing
         assert built.coordinator.admission.held_tokens == {}
         assert (built.dispatcher.in_flight, built.dispatcher.waiting) == ({}, {})

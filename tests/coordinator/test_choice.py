@@ -8,10 +8,11 @@ import pytest
 
 from appliance.coordinator.options import CoordinatorOptions
 from appliance.coordinator.routing_options import Condition, Rule
-from appliance.domain.policy import DataPolicy, LabelRule
+from appliance.domain.policy import DataPolicy
 from appliance.domain.request import Effort
 from appliance.domain.tenant import Tenant
 from appliance.domain.trace import Decision
+from appliance.domain.use_rule import UseRule
 from appliance.errors import InvalidRequest
 from tests.coordinator.house import OPTIONS, asks, content, events_of, finished, house
 from tests.fakes.virtual_time import run
@@ -60,7 +61,7 @@ def test_a_low_effort_takes_one_call_and_a_high_one_twice_the_budget() -> None:
 def test_a_rule_sees_the_labels_that_the_tenants_data_always_bear() -> None:
     async def main() -> None:
         rules = (Rule("by-label", "direct", Condition(labels=("open",))),)
-        built = house(options=replace(OPTIONS, rules=rules), policy=DataPolicy({"open": LabelRule()}))
+        built = house(options=replace(OPTIONS, rules=rules), policy=DataPolicy({"open": UseRule()}))
         tenant = Tenant("acme", labels=frozenset({"open"}))
         stream = built.coordinator.answer(asks(), request_id="r1", trace_id="t1", tenant=tenant)
         assert [event async for event in stream]

@@ -4,17 +4,18 @@ from dataclasses import replace
 
 import pytest
 
-from appliance.domain.policy import DataPolicy, LabelRule
+from appliance.domain.policy import DataPolicy
 from appliance.domain.tenant import Tenant
+from appliance.domain.use_rule import UseRule
 from appliance.errors import NotAllowed
 from tests.coordinator.house import QUESTION, asks, content, events_of, finished, house
 from tests.fakes.virtual_time import run
 
 POLICY = DataPolicy(
     {
-        "all-but-math": LabelRule(models=frozenset({"planner", "math-2", "verifier", "generalist"})),
-        "generalist-only": LabelRule(models=frozenset({"generalist"})),
-        "elsewhere": LabelRule(nodes=frozenset({"vault"})),
+        "all-but-math": UseRule(models=frozenset({"planner", "math-2", "verifier", "generalist"})),
+        "generalist-only": UseRule(models=frozenset({"generalist"})),
+        "elsewhere": UseRule(nodes=frozenset({"vault"})),
     }
 )
 
@@ -68,7 +69,7 @@ def test_a_named_model_is_refused_too() -> None:
 def test_an_unknown_label_is_refused_at_the_door() -> None:
     async def main() -> None:
         built = house(policy=POLICY)
-        with pytest.raises(NotAllowed, match="labels: public: no rule") as refused:
+        with pytest.raises(NotAllowed, match="label public: it is not known") as refused:
             await events_of(built, asks(labels=("public",)))
         assert refused.value.param == "labels"
         assert not built.client.asked

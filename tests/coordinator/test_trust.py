@@ -19,7 +19,7 @@ from appliance.coordinator.prompt_set import PromptSet, References
 from appliance.coordinator.task_graph import TaskInput
 from appliance.coordinator.trust import check_call, instruction_for
 from appliance.domain.model import Role
-from appliance.domain.policy import DataPolicy, LabelRule
+from appliance.domain.policy import DataPolicy
 from appliance.domain.request import (
     AnswerEvent,
     CallContext,
@@ -29,6 +29,7 @@ from appliance.domain.request import (
     Document,
     EngineCall,
 )
+from appliance.domain.use_rule import UseRule
 from appliance.errors import ApplianceError, NotAllowed
 from tests.coordinator.house import MODELS, OPTIONS, QUESTION, House, events_of, house
 from tests.coordinator.injections import MARK, Hop, Injection, corpus
@@ -37,7 +38,7 @@ from tests.fakes.virtual_time import run
 
 WRITER = "writer"
 ALLOWED = frozenset({"planner", "math", "math-2", "verifier", WRITER})
-POLICY = DataPolicy({"secret": LabelRule(models=ALLOWED)})
+POLICY = DataPolicy({"secret": UseRule(models=ALLOWED)})
 TEAM = replace(
     OPTIONS,
     roles=Roles(

@@ -18,12 +18,12 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from appliance.domain.engine import EngineState, EngineStatus
 from appliance.domain.fleet import Fleet
 from appliance.domain.tenant import Tenant
-from appliance.gateway.app import GatewayParts, build
-from appliance.gateway.auth import KeyRing
+from appliance.gateway.app import OPEN_PATHS, GatewayParts, build
+from appliance.gateway.auth import Authenticator, KeyRing
 from appliance.gateway.openai.models import ModelListing
 from appliance.gateway.sse import KEEP_ALIVE
 from appliance.telemetry.metrics import Metrics
-from tests.fakes.fake_coordinator import FakeCoordinator, FakeTraces, Step
+from tests.fakes.fake_coordinator import FakeCoordinator, FakeTraces, FakeUsage, Step
 
 KEY = "sk-test-key-of-the-gateway"
 MODELS = ("starter-planner", "starter-generalist")
@@ -50,9 +50,14 @@ class House:
 
     coordinator: FakeCoordinator = field(default_factory=FakeCoordinator)
     traces: FakeTraces = field(default_factory=FakeTraces)
+    usage: FakeUsage = field(default_factory=FakeUsage)
     fleet: Fleet = field(default_factory=Fleet)
     max_body_bytes: int = 100_000
     keep_alive_s: float = 10.0
+    open_paths: frozenset[str] = OPEN_PATHS
+    authenticator: Authenticator = field(
+        default_factory=lambda: KeyRing([KEY, "sk-another-key-of-the-gateway"], Tenant("default"))
+    )
     app: FastAPI = field(init=False)
     metrics: Metrics = field(init=False)
 
@@ -65,9 +70,11 @@ class House:
             answerer=self.coordinator,
             forecaster=self.coordinator,
             traces=self.traces,
+            usage=self.usage,
             fleet=self.fleet,
             metrics=self.metrics,
-            authenticator=KeyRing([KEY, "sk-another-key-of-the-gateway"], Tenant("default")),
+            authenticator=self.authenticator,
+            open_paths=self.open_paths,
             role_models=ROLE_MODELS,
             models=listings,
             max_body_bytes=self.max_body_bytes,

@@ -18,15 +18,22 @@ def test_alive_says_nothing_of_engines() -> None:
 
 
 def test_ready_when_every_role_can_be_played() -> None:
-    reply = call(House().app, "GET", "/ready", headers=[])
+    reply = call(House().app, "GET", "/ready")
     assert (reply.status, reply.json()) == (200, {"ready": True, "missing": {}})
 
 
 def test_not_ready_names_the_role_and_its_models() -> None:
     target = House()
     target.fleet.publish((engine("starter-generalist"), engine("starter-planner", EngineState.WARMING)))
-    reply = call(target.app, "GET", "/ready", headers=[])
+    reply = call(target.app, "GET", "/ready")
     assert (reply.status, reply.json()) == (503, {"ready": False, "missing": {"planner": ["starter-planner"]}})
+
+
+def test_an_open_ready_does_not_name_what_is_missing() -> None:
+    target = House(open_paths=frozenset({"/health", "/ready"}))
+    target.fleet.publish((engine("starter-generalist"),))
+    reply = call(target.app, "GET", "/ready", headers=[])
+    assert (reply.status, reply.json()) == (503, {"ready": False})
 
 
 def test_fleet_shows_engines_without_keys() -> None:

@@ -10,11 +10,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from appliance.coordinator.tenant_budget import TenantAccount, TenantAccounts, TenantLimits
+from appliance.access.account import TenantAccount
+from appliance.access.limits import Limits
+from appliance.domain.policy import DataPolicy, TenantLimits, TenantPolicy
 from appliance.domain.request import CallContext, EngineCall, Usage
 from appliance.domain.tenant import Tenant
 from appliance.errors import ApplianceError, Overloaded
-from tests.coordinator.house import OPTIONS, House, asks, events_of, house, sound
+from tests.coordinator.house import House, asks, events_of, house, sound
 from tests.fakes.scripted_client import Reply
 from tests.fakes.virtual_time import run
 
@@ -159,8 +161,12 @@ def test_used_and_held_never_pass_the_limit_and_end_at_zero(
     assert acme.holds_nothing
 
 
-def tenants(built: House) -> TenantAccounts:
-    return built.coordinator.tenants
+def tenants(built: House) -> Limits:
+    return built.coordinator.limits
+
+
+def limited(**limits: int) -> DataPolicy:
+    return DataPolicy(policies={"default": TenantPolicy(limits=TenantLimits(**limits))})
 
 
 def racing(seed: int) -> tuple[int, int, int]:
@@ -173,7 +179,7 @@ def racing(seed: int) -> tuple[int, int, int]:
         return replace(reply, delay_s=0.001 * ((seed + len(str(call.messages))) % 7), usage=Usage(prompt, 60))
 
     async def main() -> tuple[int, int, int]:
-        built = house(script, options=replace(OPTIONS, tenant_budget=TenantLimits(tokens_per_min=4_000)))
+        built = house(script, policy=limited(tokens_per_min=4_000))
         refused: list[Overloaded] = []
 
         async def one(number: int) -> None:
@@ -194,7 +200,9 @@ def racing(seed: int) -> tuple[int, int, int]:
         assert built.dispatcher.in_flight == {}
         calls = [call for trace in built.traces.saved for call in trace.calls]
         used = sum(call.usage.total_tokens for call in calls)
-        assert used == pytest.approx(4_000 - tenants(built).of("acme").tokens.free(asyncio.get_running_loop().time()))
+        assert used == pytest.approx(
+            4_000 - tenants(built).account(Tenant("acme")).tokens.free(asyncio.get_running_loop().time())
+        )
         assert all(1.0 <= error.retry_after_s <= 61.0 for error in refused)
         return used, max(call.usage.total_tokens for call in calls), len(refused)
 
@@ -211,7 +219,7 @@ def test_racing_requests_pass_the_limit_by_one_call_at_most(seed: int) -> None:
 
 def test_two_tenants_do_not_pay_for_each_other() -> None:
     async def main() -> None:
-        built = house(options=replace(OPTIONS, tenant_budget=TenantLimits(requests_in_flight=1)))
+        built = house(policy=limited(requests_in_flight=1))
         built.client.script = lambda call, ctx: Reply("slow", delay_s=5.0)
 
         async def ask(tenant: str, number: int) -> None:

@@ -1,0 +1,113 @@
+"""The accounts of all tenants in this process: what the coordinator books trees on, and the data path single calls.
+
+Everything here is synchronous and takes microseconds. One instance belongs to one event loop.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from math import inf
+from typing import Final
+
+from appliance.access.account import TenantAccount, TenantRequest, TenantReservation
+from appliance.access.window import Window
+from appliance.domain.policy import DataPolicy, TenantLimits
+from appliance.domain.tenant import Tenant
+from appliance.errors import LimitReached
+
+Headers = list[tuple[bytes, bytes]]
+
+NOTHING_ALLOWED: Final = TenantLimits(0, 0, 0, 0.0, 0.0)
+"""Of a tenant whose policy is not there."""
+
+
+@dataclass(slots=True)
+class Admitted:
+    """A call that may be sent; `settle` ends it."""
+
+    request: TenantRequest
+    reservation: TenantReservation
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """A call that may not be sent now. `limit` is the one that was reached, `headers` are for the answer."""
+
+    limit: str
+    reason: str
+    retry_after_s: float
+    headers: Headers
+
+    def error(self) -> LimitReached:
+        """As an exception."""
+        return LimitReached(self.reason, retry_after_s=self.retry_after_s, limit=self.limit)
+
+
+@dataclass(slots=True)
+class Limits:
+    """All accounts. Tenants get one when they are first seen; `on_new` hears of it."""
+
+    policy: DataPolicy
+    on_new: Callable[[TenantAccount], None] = lambda _account: None
+    _accounts: dict[str, TenantAccount] = field(default_factory=dict)
+    _adopted: dict[str, str] = field(default_factory=dict)
+
+    def account(self, tenant: Tenant) -> TenantAccount:
+        """The account of a tenant, under the limits of the policy that it has now."""
+        name = tenant.name
+        if self._adopted.get(name) != tenant.policy:
+            self._adopt(name, tenant.policy)
+        return self._accounts[name]
+
+    def accounts(self) -> tuple[TenantAccount, ...]:
+        """Those that there are."""
+        return tuple(self._accounts.values())
+
+    @property
+    def hold_nothing(self) -> bool:
+        """Every account is even."""
+        return all(account.holds_nothing for account in self._accounts.values())
+
+    def admit(self, tenant: Tenant, tokens_estimate: float, now_s: float, gpu_s: float = 0.0) -> Admitted | Refused:
+        """Count one request of one call in, and hold what it may take at the most."""
+        request = self.account(tenant).request()
+        try:
+            request.enter(now_s)
+            return Admitted(request, request.reserve(tokens_estimate, gpu_s, now_s))
+        except LimitReached as error:
+            request.leave(now_s)
+            return Refused(error.limit, str(error), error.retry_after_s, self.headers(tenant, now_s))
+
+    def settle(self, admitted: Admitted, tokens: float, gpu_s: float, now_s: float) -> None:
+        """The call is over: book what it used and count its request out."""
+        admitted.request.settle(admitted.reservation, tokens, gpu_s, now_s)
+        admitted.request.leave(now_s)
+
+    def headers(self, tenant: Tenant, now_s: float) -> Headers:
+        """`x-ratelimit-*` of a tenant, as OpenAI's clients know them; none for what has no limit."""
+        account = self.account(tenant)
+        headers: Headers = []
+        for kind, window in ((b"requests", account.requests), (b"tokens", account.tokens)):
+            if window.limit != inf:
+                headers += _headers(kind, window, now_s)
+        return headers
+
+    def _adopt(self, name: str, policy: str) -> None:
+        known = self.policy.of(policy)
+        limits = NOTHING_ALLOWED if known is None else known.limits
+        if name in self._accounts:
+            self._accounts[name].adopt(limits)
+        else:
+            self._accounts[name] = TenantAccount(name, limits)
+        self._adopted[name] = policy
+        self.on_new(self._accounts[name])
+
+
+def _headers(kind: bytes, window: Window, now_s: float) -> Headers:
+    left = max(0, int(window.free(now_s)))
+    return [
+        (b"x-ratelimit-limit-" + kind, b"%d" % window.limit),
+        (b"x-ratelimit-remaining-" + kind, b"%d" % left),
+        (b"x-ratelimit-reset-" + kind, b"%.3gs" % window.reset_s(now_s)),
+    ]
