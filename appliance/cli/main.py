@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from appliance.cli import ask, bundle, config, models, plan, status, trace, up, usage
+from appliance.cli import ask, bundle, config, models, plan, router, status, trace, up, usage
 from appliance.cli import eval as evaluation
 from appliance.cli.door import DoorGroup
 
@@ -25,3 +25,4 @@ app.add_typer(config.commands, name="config")
 app.add_typer(models.commands, name="models")
 app.add_typer(bundle.commands, name="bundle")
 app.add_typer(evaluation.commands, name="eval")
+app.add_typer(router.commands, name="router")

@@ -27,7 +27,7 @@ EVIDENCE: Final = 0.999
 RESAMPLES: Final = 4_000
 FOLDS: Final = 5
 HELD_BACK: Final = 0.2
-ITERATIONS: Final = 150
+GENERATIONS: Final = 150
 _SOFTNESS: Final = 0.05
 _STEP: Final = 0.02
 
@@ -47,7 +47,7 @@ class Trained:
     metrics: dict[str, Any]
 
 
-def train(examples: Examples, worth: float, *, seed: int, iterations: int = ITERATIONS) -> Trained:
+def train(examples: Examples, worth: float, *, seed: int, generations: int = GENERATIONS) -> Trained:
     """The same examples and seed give the same head. `worth` is what a GPU-second is worth in quality."""
     began = time.monotonic()
     vectors = stacked([features(item.text) for item in examples.items])
@@ -57,10 +57,10 @@ def train(examples: Examples, worth: float, *, seed: int, iterations: int = ITER
     kept, back = _split(len(rewards), seed)
     strength, gained = _cross_validated(inputs, rewards, seed)
     start = _ridge(inputs[kept], rewards[kept], strength)
-    evolved = _evolved(start, inputs[kept], rewards[kept], seed, iterations) if iterations else start
+    evolved = _evolved(start, inputs[kept], rewards[kept], seed, generations) if generations else start
     before, after = (_value(way, inputs[back], rewards[back]) for way in (start, evolved))
     if after > before:
-        final, way = _evolved(_ridge(inputs, rewards, strength), inputs, rewards, seed, iterations), "sep-CMA-ES"
+        final, way = _evolved(_ridge(inputs, rewards, strength), inputs, rewards, seed, generations), "sep-CMA-ES"
     else:
         final, way = _ridge(inputs, rewards, strength), "ridge"
     head = Head(
@@ -147,7 +147,7 @@ def _soft_value(weights: Rows, inputs: Rows, rewards: Rows) -> float:
     return float((odds / odds.sum(axis=1, keepdims=True) * rewards).sum(axis=1).mean())
 
 
-def _evolved(start: Rows, inputs: Rows, rewards: Rows, seed: int, iterations: int) -> Rows:
+def _evolved(start: Rows, inputs: Rows, rewards: Rows, seed: int, generations: int) -> Rows:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # it would like to plot
         import cma
@@ -156,7 +156,7 @@ def _evolved(start: Rows, inputs: Rows, rewards: Rows, seed: int, iterations: in
     def loss(flat: NDArray[np.float64]) -> float:
         return -_soft_value(flat.reshape(shape), inputs, rewards)
 
-    options = {"CMA_diagonal": True, "seed": seed + 1, "maxiter": iterations, "verbose": -9, "verb_log": 0}
+    options = {"CMA_diagonal": True, "seed": seed + 1, "maxiter": generations, "verbose": -9, "verb_log": 0}
     search = cma.CMAEvolutionStrategy(start.ravel(), _STEP, options)
     while not search.stop():
         asked = search.ask()

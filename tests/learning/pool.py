@@ -32,7 +32,8 @@ def _example(rng: random.Random, number: int) -> Example:
         text = f"{name} has {rng.randint(10, 99)} {thing}, {', '.join(steps)}. How many {thing} are there?"
         direct, team = rng.random() < 0.5, rng.random() < 0.95
     else:
-        text = f"What is another word for {thing}, {name}?"
+        first, second = ("".join(rng.choices("abcdefghij", k=8)) for _ in range(2))
+        text = f"What is another word for {first}, {name}, where {second} is meant?"
         direct, team = rng.random() < 0.97, rng.random() < 0.4
     outcomes = {ARMS[0]: Outcome(float(direct), 0.5), ARMS[1]: Outcome(float(team), 2.0)}
     return Example(f"{number}", "steps" if hard else "words", text, outcomes)
