@@ -72,7 +72,9 @@ def test_train_promote_explain_and_roll_back(pool: Pool) -> None:
     status = json.loads(router(pool, "status", "--json").stdout)
     assert status["promoted"] == status["candidate"]
     assert status["gates"]["promoted"]["answer"] == "promoted"
-    explained = router(pool, "explain", "Anna has 12 coins, then sells 4. How many coins are there?").output
+    explained = router(
+        pool, "explain", "Anna has 12 coins, then adds 40, then sells 4. How many coins are there?"
+    ).output
     assert explained.startswith("auto:plan_execute_verify: ")
     assert "for auto:plan_execute_verify against auto:direct" in explained
     assert "no head decides any more" in router(pool, "rollback").output

@@ -30,7 +30,8 @@ def test_a_head_that_learned_is_promoted() -> None:
 def test_shuffled_labels_are_refused_a_hundred_times_of_a_hundred() -> None:
     few = examples(100, seed=98)
     answers = [
-        gate(train(examples(100, seed, shuffled=True), WORTH, seed=seed, generations=0), 100, few) for seed in range(100)
+        gate(train(examples(100, seed, shuffled=True), WORTH, seed=seed, generations=0), 100, few)
+        for seed in range(100)
     ]
     assert {found.answer for found in answers} == {Answer.REFUSED}
     assert all(found.reasons for found in answers)
