@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
 import orjson
@@ -16,7 +16,11 @@ from appliance.telemetry.metrics import CONTENT_TYPE, Metrics
 RoleModels = Mapping[str, tuple[str, ...]]
 
 
-def router(fleet: Fleet, role_models: RoleModels, metrics: Metrics) -> APIRouter:
+AllMetrics = Callable[[bytes], Awaitable[bytes]]
+"""Prometheus' text of this process → that of all processes that answer at this door."""
+
+
+def router(fleet: Fleet, role_models: RoleModels, metrics: Metrics, all_metrics: AllMetrics | None = None) -> APIRouter:
     """The operations routes."""
     routes = APIRouter(tags=["operations"])
 
@@ -37,7 +41,8 @@ def router(fleet: Fleet, role_models: RoleModels, metrics: Metrics) -> APIRouter
     @routes.get("/metrics", response_class=Response)
     async def prometheus() -> Response:
         """Prometheus' text format."""
-        return Response(metrics.exposition(), media_type=CONTENT_TYPE)
+        own = metrics.exposition()
+        return Response(own if all_metrics is None else await all_metrics(own), media_type=CONTENT_TYPE)
 
     @routes.get("/fleet")
     async def engines() -> dict[str, Any]:
