@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+
 import yaml
 from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
 
