@@ -12,6 +12,7 @@ import pytest
 import yaml
 
 from appliance.bootstrap.pack import build_pack
+from appliance.bootstrap.pack_engines import member_command
 from appliance.bootstrap.pack_plan import lineup_of, on_gpus, only, read_plan
 from appliance.bootstrap.running_plan import plan_json
 from appliance.cli.plan_values import helm_values
@@ -19,7 +20,7 @@ from appliance.config import load
 from appliance.domain.engine import Device
 from appliance.domain.gpu import Gpu
 from appliance.domain.placement import Pack, PlacementPlan, PlannedEngine, PlannedGpu, TurnGroup
-from appliance.errors import ConfigError
+from appliance.errors import ConfigError, EngineStartError
 from tests.bootstrap.machine import GIB, L4, SECOND, gpu_pool
 from tests.fakes.fake_launcher import FakeLauncher
 
@@ -175,12 +176,66 @@ def test_engines_of_a_pack_listen_where_gateways_reach_them(tmp_path: Path, monk
     pack = build_pack(
         load(pool.config, {}), saved(tmp_path, "values"), "pack-1", make_launcher=lambda _client: launcher
     )
+
     async def main() -> None:
         try:
             await pack.start()
             (found,) = pack.fleet.snapshot.engines
             assert found.base_url.startswith("http://127.0.0.3:")
             assert (found.engine_id, found.node) == ("fake-generalist-0", "node-7")
+        finally:
+            await pack.stop()
+
+    asyncio.run(main())
+
+
+GROUP_OF_TWO = {"group": {"size": 2, "rank": 1, "leader": "big-0.big"}}
+
+
+def test_a_node_below_the_leader_of_a_group_runs_its_part_of_the_one_engine(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pool = gpu_pool(tmp_path, monkeypatch)
+    monkeypatch.setattr("appliance.bootstrap.pack_plan.list_gpus", lambda: (L4,))
+    pool.settings["cluster"] = GROUP_OF_TWO | {"door": {"engine_host": "10.0.0.8"}}
+    pool.write()
+    made = member_command(load(pool.config, {}), saved(tmp_path, "values"), "pack-1")
+    assert made.argv[0] == pool.settings["engines"]["python"]
+    assert {"--headless", "--node-rank", "big-0.big"} <= set(made.argv)
+    assert (made.environment["CUDA_VISIBLE_DEVICES"], made.environment["VLLM_HOST_IP"]) == (L4.uuid, "10.0.0.8")
+
+
+def test_a_group_runs_one_engine_only_and_needs_a_leader(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pool = gpu_pool(tmp_path, monkeypatch)
+    monkeypatch.setattr("appliance.bootstrap.pack_plan.list_gpus", lambda: (L4, SECOND))
+    pool.settings["cluster"] = GROUP_OF_TWO
+    pool.write()
+    with pytest.raises(ConfigError, match="2 nodes runs one engine, but there are 3"):
+        member_command(load(pool.config, {}), saved(tmp_path, "values"), "pack-0")
+    pool.settings["cluster"] = {"group": {"size": 2}}
+    pool.write()
+    with pytest.raises(ConfigError, match="needs the address of its rank 0"):
+        load(pool.config, {})
+
+
+def test_a_leader_ends_with_its_engine_so_that_the_group_starts_anew(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pool = gpu_pool(tmp_path, monkeypatch)
+    monkeypatch.setattr("appliance.bootstrap.pack_plan.list_gpus", lambda: (L4,))
+    group = {"size": 2, "rank": 0, "leader": "127.0.0.1"}
+    pool.settings["cluster"] = {"group": group, "door": {"port": pool.settings["server"]["port"]}}
+    pool.write()
+    launcher = FakeLauncher()
+    pack = build_pack(load(pool.config, {}), saved(tmp_path, "values"), "pack-1", make_launcher=lambda _: launcher)
+
+    async def main() -> None:
+        try:
+            await pack.start()
+            serving = asyncio.create_task(pack.serve())
+            launcher.latest("fake-generalist-0").exit(1)
+            with pytest.raises(EngineStartError, match="all nodes of the group have to start anew"):
+                await asyncio.wait_for(serving, 10)
         finally:
             await pack.stop()
 
