@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -30,7 +31,7 @@ MODELS = ("fake-planner", "fake-math", "fake-verifier", "fake-generalist")
 @asynccontextmanager
 async def engines(fleet: Fleet) -> AsyncIterator[None]:
     """A fake engine for each model, in `fleet`."""
-    fakes = [FakeVllm(model=model, script=lambda body, model=model: script(model, body)) for model in MODELS]
+    fakes = [FakeVllm(model=model, script=partial(script, model)) for model in MODELS]
     for fake in fakes:
         await fake.__aenter__()
     fleet.publish(tuple(fake.status() for fake in fakes))

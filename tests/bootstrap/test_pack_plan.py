@@ -22,6 +22,7 @@ from appliance.domain.gpu import Gpu
 from appliance.domain.placement import Pack, PlacementPlan, PlannedEngine, PlannedGpu, TurnGroup
 from appliance.errors import ConfigError, EngineStartError
 from tests.bootstrap.machine import GIB, L4, SECOND, gpu_pool
+from tests.cli.pool import make_pool
 from tests.fakes.fake_launcher import FakeLauncher
 
 GROUP = "0/turns"
@@ -75,11 +76,20 @@ PLAN = PlacementPlan(
 )
 
 
+def values_of(tmp_path: Path) -> dict[str, Any]:
+    elsewhere = tmp_path / "planned"
+    elsewhere.mkdir()
+    return helm_values(PLAN, load(make_pool(elsewhere).config, {}))
+
+
 def saved(tmp_path: Path, form: str) -> Path:
     file = tmp_path / "plan"
-    values = {**helm_values(PLAN), "image": {"tag": "1"}}
+    if form == "json":
+        file.write_text(plan_json(PLAN))
+        return file
+    values = {**values_of(tmp_path), "image": {"tag": "1"}}
     values["packs"] = [{**pack, "replicas": 2} for pack in values["packs"]]
-    file.write_text(plan_json(PLAN) if form == "json" else yaml.safe_dump(values))
+    file.write_text(yaml.safe_dump(values))
     return file
 
 
@@ -89,7 +99,7 @@ def test_a_pack_of_either_form_comes_with_its_engines_and_turns(tmp_path: Path, 
     assert [e.engine_id for e in found.engines] == ["fake-math-0", "fake-verifier-0", "fake-planner-0"]
     assert [e.turn_group for e in found.engines] == [GROUP, GROUP, ""]
     assert [turn.engine_ids for turn in found.turns] == [("fake-math-0", "fake-verifier-0")]
-    other = only(read_plan(saved(tmp_path, form)), "pack-1", "plan")
+    other = only(read_plan(tmp_path / "plan"), "pack-1", "plan")
     assert ([e.engine_id for e in other.engines], other.turns) == (["fake-generalist-0"], ())
 
 
@@ -143,7 +153,7 @@ def test_what_is_no_plan_is_one_error_that_names_the_key(tmp_path: Path, documen
 
 
 def test_an_unknown_option_of_an_engine_is_refused(tmp_path: Path) -> None:
-    values: dict[str, Any] = helm_values(PLAN)
+    values = values_of(tmp_path)
     values["packs"][0]["engines"][0]["max_num_sequences"] = 9
     file = tmp_path / "plan"
     file.write_text(yaml.safe_dump(values))
