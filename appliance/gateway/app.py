@@ -28,6 +28,7 @@ from appliance.gateway.openai.intake import Intake
 from appliance.gateway.openai.models import ModelListing
 from appliance.gateway.openai.plan import Forecaster
 from appliance.gateway.operations import RoleModels
+from appliance.gateway.relay.relay import Relay, RelayParts
 from appliance.gateway.traces import TraceReader
 from appliance.telemetry.metrics import Metrics
 
@@ -37,7 +38,7 @@ OPEN_PATHS: Final = frozenset({"/health"})
 
 @dataclass(frozen=True, slots=True)
 class GatewayParts:
-    """What the gateway is made of."""
+    """What the gateway is made of. Without `relay` every request takes the ordinary route."""
 
     answerer: Answerer
     forecaster: Forecaster
@@ -51,6 +52,7 @@ class GatewayParts:
     keep_alive_s: float
     open_paths: frozenset[str] = OPEN_PATHS
     limits: RequestLimits = DEFAULT_LIMITS
+    relay: RelayParts | None = None
 
 
 def build(parts: GatewayParts, *, version: str) -> FastAPI:
@@ -77,7 +79,9 @@ def build(parts: GatewayParts, *, version: str) -> FastAPI:
 
 def _middleware(parts: GatewayParts) -> list[Middleware]:
     """Outermost first."""
+    fast_path = [] if parts.relay is None else [Middleware(Relay, parts=parts.relay)]
     return [
+        *fast_path,
         Middleware(RequestIds),
         Middleware(Access, metrics=parts.metrics),
         Middleware(Door),
