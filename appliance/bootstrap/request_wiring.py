@@ -14,7 +14,7 @@ from pathlib import Path
 from appliance.bootstrap.demand_tally import DemandTally
 from appliance.bootstrap.dispatching import dispatcher_of
 from appliance.bootstrap.interrupted import save_interrupted
-from appliance.bootstrap.ledger import ledger_place
+from appliance.bootstrap.ledger import ledger_place, open_books
 from appliance.bootstrap.lineup import Lineup
 from appliance.bootstrap.listings import model_listings
 from appliance.bootstrap.model_priors import model_priors
@@ -40,7 +40,6 @@ from appliance.gateway.auth import Authenticator, KeyRing, OpenDoor, read_or_mak
 from appliance.gateway.openai.body import RequestLimits
 from appliance.ledger.database import Database
 from appliance.ledger.journal import JournalFile
-from appliance.ledger.trace_store import TraceStore
 from appliance.telemetry.metrics import Metrics
 
 
@@ -56,8 +55,10 @@ def build_request_path(
     client, metrics = HttpEngineClient(), Metrics(models=list(models), fleet=fleet)
     policy = data_policy(settings, models)
     ledger = held.enter_context(closing(Database(ledger_place(settings, os.environ))))
-    traces, tally = TraceStore(ledger), DemandTally(settings.coordinator.virtual_model)
-    counted = CountedTraces(traces, metrics, tally, _export(settings, metrics, held))
+    books = open_books(settings, ledger, fleet, lineup.cards, metrics.journal_failed)
+    held.callback(lambda: books.usage.settle().result())
+    tally = DemandTally(settings.coordinator.virtual_model)
+    counted = CountedTraces(books.traces, metrics, tally, _export(settings, metrics, held))
     journal = held.enter_context(
         closing(JournalFile(settings.below_data_dir(settings.ledger.journal_file), metrics.journal_failed))
     )
@@ -68,7 +69,8 @@ def build_request_path(
         GatewayParts(
             answerer=coordinator,
             forecaster=coordinator,
-            traces=traces,
+            traces=books.traces,
+            usage=books.usage,
             fleet=fleet,
             metrics=metrics,
             authenticator=authenticator,
@@ -87,11 +89,11 @@ def build_request_path(
             coordinator=coordinator,
             dispatcher=dispatcher,
             client=client,
-            traces=traces,
             tally=tally,
             metrics=metrics,
-            keep_days=settings.ledger.keep_days,
-            save_interrupted=partial(save_interrupted, journal, traces, counted),
+            upkeep=books.upkeep,
+            background=(books.energy.run,),
+            save_interrupted=partial(save_interrupted, journal, books.traces, counted),
         )
     )
 

@@ -13,7 +13,7 @@ from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 
 from appliance.domain.fleet import Fleet
-from appliance.gateway import operations, replay, traces
+from appliance.gateway import operations, replay, traces, usage
 from appliance.gateway.auth import Authenticator
 from appliance.gateway.error_responses import http_error
 from appliance.gateway.middleware.access import Access
@@ -30,6 +30,7 @@ from appliance.gateway.openai.plan import Forecaster
 from appliance.gateway.operations import RoleModels
 from appliance.gateway.relay.relay import Relay, RelayParts
 from appliance.gateway.traces import TraceReader
+from appliance.gateway.usage import UsageReader
 from appliance.telemetry.metrics import Metrics
 
 OPEN_PATHS: Final = frozenset({"/health"})
@@ -43,6 +44,7 @@ class GatewayParts:
     answerer: Answerer
     forecaster: Forecaster
     traces: TraceReader
+    usage: UsageReader
     fleet: Fleet
     metrics: Metrics
     authenticator: Authenticator
@@ -72,6 +74,7 @@ def build(parts: GatewayParts, *, version: str) -> FastAPI:
     app.include_router(plan.router(parts.forecaster, parts.limits))
     app.include_router(models.router(parts.models, parts.fleet, created_unix_s=int(time.time())))
     app.include_router(traces.router(parts.traces))
+    app.include_router(usage.router(parts.usage))
     app.include_router(replay.router(parts.traces, parts.answerer))
     app.include_router(operations.router(parts.fleet, parts.role_models, parts.metrics))
     return app

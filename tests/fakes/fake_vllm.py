@@ -45,13 +45,15 @@ __all__ = ["Answer", "FakeVllm", "Fault", "FaultKind", "RecordedRequest"]
 class RecordedRequest:
     """A request as it came, with names of headers in lower case.
 
-    `sent_tokens` grows while it is answered; times are on the monotonic clock.
+    `prompt_tokens` are those that were taken on; `sent_tokens` grows while it is answered. Times are on the monotonic
+    clock.
     """
 
     path: str
     headers: dict[str, str]
     body: dict[str, Any]
     started_s: float
+    prompt_tokens: int = 0
     sent_tokens: int = 0
     ended_s: float | None = None
     aborted: bool = False
@@ -156,6 +158,7 @@ class FakeVllm:
         waiting = max(0, self.running - self.max_num_seqs)
         tokens = sum(r.sent_tokens for r in self.requests)
         lines = [
+            f"vllm:prompt_tokens_total{label} {float(sum(r.prompt_tokens for r in self.requests))}",
             f"vllm:generation_tokens_total{label} {float(tokens)}",
             f"vllm:num_requests_running{label} {float(self.running - waiting)}",
             f"vllm:num_requests_waiting{label} {float(waiting)}",
@@ -228,6 +231,7 @@ class FakeVllm:
         fault = next((f for f in self.faults if f.applies(last_content(body), record.request_id)), None)
         if fault is not None and fault.kind is FaultKind.HTTP:
             return error_body(fault.status, fault.message, kind="InternalServerError")
+        record.prompt_tokens = usage["prompt_tokens"]
         if body.get("stream"):
             return await self._stream(request, body, answer, fault, record)
         return await self._whole(request, body, answer, fault, record)

@@ -31,7 +31,7 @@ from appliance.gateway.openai.models import ModelListing
 from appliance.telemetry.metrics import Metrics
 from tests.coordinator.house import CHAIN, OPTIONS, MemoryTraces, arithmetic
 from tests.fakes.answers import Answer, Body, Fault, last_content
-from tests.fakes.fake_coordinator import FakeTraces
+from tests.fakes.fake_coordinator import FakeTraces, FakeUsage
 from tests.fakes.fake_vllm import FakeVllm
 from tests.gateway.door import KEY
 
@@ -127,6 +127,7 @@ async def pool(
             answerer=coordinator,
             forecaster=coordinator,
             traces=FakeTraces(),
+            usage=FakeUsage(),
             fleet=fleet,
             metrics=Metrics(models=MODELS, fleet=fleet),
             authenticator=KeyRing([KEY], Tenant("acme")),
