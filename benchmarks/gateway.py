@@ -27,7 +27,7 @@ from rich.table import Table
 
 from benchmarks import machine
 from benchmarks.relay.contestants import DIRECT, LITELLM, OURS, ROUTER, Running, gateways, mock_engine
-from benchmarks.relay.load import Latencies, Streams, Target, closed, opened, percentile, streamed
+from benchmarks.relay.load import Latencies, Target, closed, opened, percentile, streamed
 
 RECORD: Final = Path(__file__).parent / "results" / "gateway.json"
 CLIENTS: Final = 32

@@ -108,7 +108,7 @@ async def connections(target: Target, number: int) -> list[Connection]:
     loop, parts = asyncio.get_running_loop(), urlsplit(target.url)
     made = []
     for _ in range(number):
-        _, connection = await loop.create_connection(Connection, parts.hostname, parts.port)
+        _, connection = await loop.create_connection(Connection, parts.hostname or "", parts.port or 80)
         made.append(connection)
     return made
 

@@ -13,31 +13,44 @@ import re
 import time
 from typing import cast
 
+import orjson
 import uvloop
 
 MODEL = "starter-generalist"
 _TEXT = " ".join(["An engine is a server process that serves one model on given devices."] * 8)
-_ANSWER = (
-    '{"id":"chatcmpl-0","object":"chat.completion","created":1700000000,"model":"%s","choices":[{"index":0,"message":'
-    '{"role":"assistant","content":"%s","refusal":null,"tool_calls":[]},"logprobs":null,"finish_reason":"stop",'
-    '"stop_reason":null}],"usage":{"prompt_tokens":24,"total_tokens":152,"completion_tokens":128,'
-    '"prompt_tokens_details":{"cached_tokens":16}}}' % (MODEL, _TEXT)
-).encode()
+_ANSWER = orjson.dumps(
+    {
+        "id": "chatcmpl-0",
+        "object": "chat.completion",
+        "created": 1_700_000_000,
+        "model": MODEL,
+        "choices": [
+            {
+                "index": 0,
+                "message": {"role": "assistant", "content": _TEXT, "refusal": None, "tool_calls": []},
+                "logprobs": None,
+                "finish_reason": "stop",
+                "stop_reason": None,
+            }
+        ],
+        "usage": {
+            "prompt_tokens": 24,
+            "total_tokens": 152,
+            "completion_tokens": 128,
+            "prompt_tokens_details": {"cached_tokens": 16},
+        },
+    }
+)
 _JSON = b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: %d\r\n\r\n%s"
 WHOLE = _JSON % (len(_ANSWER), _ANSWER)
-_MODELS = b'{"object":"list","data":[{"id":"%s","object":"model","owned_by":"vllm"}]}' % MODEL.encode()
+_MODELS = orjson.dumps({"object": "list", "data": [{"id": MODEL, "object": "model", "owned_by": "vllm"}]})
 _HEAD = (
     b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream; charset=utf-8\r\ncache-control: no-cache\r\n"
     b"transfer-encoding: chunked\r\n\r\n"
 )
-_CHUNK = (
-    'data: {"id":"chatcmpl-0","object":"chat.completion.chunk","created":1700000000,"model":"%s","choices":'
-    '[{"index":0,"delta":%%s,"logprobs":null,"finish_reason":%%s}]}\n\n' % MODEL
-).encode()
-_USAGE = (
-    'data: {"id":"chatcmpl-0","object":"chat.completion.chunk","created":1700000000,"model":"%s","choices":[],'
-    '"usage":{"prompt_tokens":24,"total_tokens":%%d,"completion_tokens":%%d}}\n\n' % MODEL
-).encode()
+_EVENT = b'data: {"id":"chatcmpl-0","object":"chat.completion.chunk","created":1700000000,"model":"' + MODEL.encode()
+_CHUNK = _EVENT + b'","choices":[{"index":0,"delta":%s,"logprobs":null,"finish_reason":%s}]}\n\n'
+_USAGE = _EVENT + (b'","choices":[],"usage":{"prompt_tokens":24,"total_tokens":%d,"completion_tokens":%d}}\n\n')
 _LENGTH = re.compile(rb"content-length: *(\d+)", re.IGNORECASE)
 _TOKENS = re.compile(rb'"max_tokens": *(\d+)')
 _RATE = re.compile(rb'"seed": *(\d+)')

@@ -16,6 +16,7 @@ import uvloop
 from appliance.bootstrap.lineup import decide
 from appliance.bootstrap.request_wiring import build_request_path
 from appliance.bootstrap.server import listen
+from appliance.config import Settings
 from appliance.config.loading import load
 from appliance.domain.engine import EngineState, EngineStatus
 from appliance.domain.fleet import Fleet
@@ -27,17 +28,18 @@ _SLOTS = 4096
 """More than any load of the benchmark: what is measured is the gateway, not the line in front of an engine."""
 
 
-def settings_document(data_dir: Path) -> dict[str, str]:
-    """What is different from the configuration file."""
-    return {"APPLIANCE_DATA_DIR": str(data_dir)}
-
-
-async def serve(engine: str, port: int, data_dir: Path, key: str) -> None:
-    """Answer until cancelled."""
+def settings_in(data_dir: Path, key: str) -> Settings:
+    """The starter configuration with a data directory and a key of its own."""
     data_dir.mkdir(parents=True, exist_ok=True)
     (data_dir / "api-key").write_text(f"{key}\n", encoding="utf-8")
-    settings = load(CONFIG, settings_document(data_dir))
     logs.configure(file=data_dir / "logs" / "appliance.log")
+    settings = load(CONFIG, {"APPLIANCE_DATA_DIR": str(data_dir)})
+    # The starter keeps prompts and answers for its demo; a gateway of many tenants does not.
+    return settings.model_copy(update={"ledger": settings.ledger.model_copy(update={"keep_content": False})})
+
+
+async def serve(engine: str, port: int, settings: Settings) -> None:
+    """Answer until cancelled."""
     fleet = Fleet()
     fleet.publish((EngineStatus(f"{MODEL}-0", MODEL, EngineState.READY, engine, "none", 32_768, _SLOTS, pid=1),))
     with ExitStack() as held:
@@ -58,7 +60,7 @@ def main() -> None:
     parser.add_argument("--data-dir", type=Path, required=True)
     parser.add_argument("--key", required=True)
     said = parser.parse_args()
-    uvloop.run(serve(said.engine, said.port, said.data_dir, said.key))
+    uvloop.run(serve(said.engine, said.port, settings_in(said.data_dir, said.key)))
 
 
 if __name__ == "__main__":

@@ -25,15 +25,15 @@ class RelayAccounts:
         """A request was taken."""
         self._metrics.request_started()
 
-    def ended(self, call: PassThroughCall) -> None:
-        """It is over."""
+    def ended(self, call: PassThroughCall, error: str) -> None:
+        """It is over; `error` is the word for the log where it did not end well."""
         self._metrics.passed_through(call)
         self._sink.record_pass_through(call)
         if self._lines is not None:
-            self._lines.add(call.started_unix_s + call.ended_s, _facts(call))
+            self._lines.add(call.started_unix_s + call.ended_s, _facts(call, error))
 
 
-def _facts(call: PassThroughCall) -> dict[str, Any]:
+def _facts(call: PassThroughCall, error: str) -> dict[str, Any]:
     """What the access log says of any request."""
     facts: dict[str, Any] = {
         "method": "POST",
@@ -44,7 +44,7 @@ def _facts(call: PassThroughCall) -> dict[str, Any]:
         "trace_id": call.trace_id,
         "request_id": call.request_id,
     }
-    if call.error:
-        facts["error"] = call.error
+    if error:
+        facts["error"] = error
     # A caller may have put anything into an id of its own.
     return facts if _OURS.fullmatch(call.request_id) else dict(redact(None, "", facts))

@@ -38,6 +38,7 @@ from appliance.gateway.sse import KEEP_ALIVE
 _GONE: Final = 499
 """Status for the log and the metrics, as nginx has it; nobody is there to receive it."""
 _LEFT: Final = "the caller went away"
+_STOPPED: Final = "the gateway stopped"
 
 Headers = list[tuple[bytes, bytes]]
 
@@ -48,8 +49,8 @@ class Accounts(Protocol):
     def begun(self) -> None:
         """A request was taken."""
 
-    def ended(self, call: PassThroughCall) -> None:
-        """It is over. `call.error` is a code, as in the access log."""
+    def ended(self, call: PassThroughCall, error: str) -> None:
+        """It is over; `error` is the word for the access log where it did not end well."""
 
 
 @dataclass(slots=True, eq=False)
@@ -89,6 +90,7 @@ class _Course:
     finish_reason: str | None = None
     outcome: Outcome = Outcome.ERROR
     error: str = ""
+    word: str = ""
 
 
 class Carrier:
@@ -130,7 +132,7 @@ class Carrier:
             course.outcome = Outcome.OK
         except asyncio.CancelledError:
             if not (passage.gone or passage.late):
-                course.outcome, course.error = Outcome.CANCELLED, "stopped"
+                course.outcome, course.word = Outcome.CANCELLED, _STOPPED
                 raise
             task.uncancel()
             await self._cut_short(course)
@@ -286,7 +288,7 @@ class Carrier:
         """The caller left, or its time was up: the engine ends its work as soon as the connection is closed."""
         self._leave(course, Sign.NOTHING)
         if course.passage.gone:
-            course.outcome, course.error = Outcome.CANCELLED, _LEFT
+            course.outcome, course.word = Outcome.CANCELLED, _LEFT
             course.status = course.status or _GONE
         else:
             await self._failed(course, too_late(course.last_place.engine))
@@ -294,7 +296,8 @@ class Carrier:
     async def _failed(self, course: _Course, error: Exception) -> None:
         """Tell the caller; once the answer has begun, as an event."""
         self._leave(course, sign_of(error))
-        course.error = reported(error)
+        course.error = str(error) if isinstance(error, ApplianceError) else type(error).__name__
+        course.word = reported(error)
         answer = translate(error)
         content = orjson.dumps(answer.body())
         if course.passage.begun:
@@ -360,7 +363,8 @@ class Carrier:
                 usage_estimated=estimated,
                 error=course.error,
                 traceparent=load.traceparent,
-            )
+            ),
+            course.word,
         )
 
 
