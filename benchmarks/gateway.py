@@ -27,7 +27,7 @@ from rich.table import Table
 
 from benchmarks import machine
 from benchmarks.relay.contestants import DIRECT, LITELLM, OURS, ROUTER, Running, gateways, mock_engine
-from benchmarks.relay.load import Latencies, Target, closed, opened, percentile, streamed
+from benchmarks.relay.load import Target, closed, opened, percentile, streamed
 
 RECORD: Final = Path(__file__).parent / "results" / "gateway.json"
 CLIENTS: Final = 32
@@ -88,15 +88,16 @@ class Bench:
             print(f"round {number + 1} of {rounds} is over", file=sys.stderr)
 
     def _throughput(self, name: str) -> None:
-        found, cpu_s = self._with_cpu(name, closed(self.targets[name], CLIENTS, self._seconds))
+        seconds = self._seconds if name != LITELLM else 4 * self._seconds
+        found, cpu_s = self._with_cpu(name, closed(self.targets[name], CLIENTS, seconds))
         answers = len(found.seconds)
         self.rows[name].add(per_s=found.per_s, closed_p50_ms=1e3 * found.at(50), closed_p99_ms=1e3 * found.at(99))
         if cpu_s is not None:
             self.rows[name].add(cpu_us_per_request=1e6 * cpu_s / answers)
 
     def _latencies(self, name: str, rate: float) -> None:
-        busy: Latencies = _run(opened(self.targets[name], rate, CLIENTS, self._seconds))
-        single: Latencies = _run(opened(self.targets[name], min(SINGLE_RATE, rate), 1, self._seconds))
+        busy = _run(opened(self.targets[name], rate, CLIENTS, self._seconds))
+        single = _run(opened(self.targets[name], min(SINGLE_RATE, rate / 2), 1, self._seconds))
         self.rows[name].add(
             open_rate=rate,
             open_p50_ms=1e3 * busy.at(50),
@@ -228,7 +229,8 @@ def verdict_table(found: dict[str, Any]) -> Table:
 def main(arguments: Sequence[str] | None = None) -> None:
     """Start the gateways, measure, print, record."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--peers", action="store_true", help="beside LiteLLM's proxy and the Rust vllm-router")
+    peers = (ROUTER, LITELLM)
+    parser.add_argument("--peers", nargs="*", choices=peers, help="beside other gateways: these, or all that there are")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--seconds", type=float, default=3.0, help="of each measurement")
     parser.add_argument("--many-seconds", type=float, default=10.0, help="of the 1,000 streams; 0 leaves them out")
@@ -238,7 +240,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     shared, apart = (cores[0], cores[1]) if len(cores) > 1 else (None, None)
     if shared is not None:
         os.sched_setaffinity(0, {shared})
-    names = (OURS, ROUTER, LITELLM) if options.peers else (OURS,)
+    names = (OURS, *(() if options.peers is None else options.peers or peers))
     with (
         tempfile.TemporaryDirectory() as scratch,
         mock_engine(shared) as engine,

@@ -151,13 +151,13 @@ class Metrics:
 
     def passed_through(self, call: PassThroughCall) -> None:
         """Count out a request that one engine answered word for word, and count its call."""
-        strategy = PASSTHROUGH
+        strategy = PASSTHROUGH if call.outcome is Outcome.OK else NO_STRATEGY
         self.request_finished(route=call.path, status=call.status, strategy=strategy, duration_s=call.ended_s)
         if call.first_byte_s is not None:
             self.first_token(strategy=strategy, after_s=call.first_byte_s)
         engine_s = call.ended_s - call.sent_s
         self._record_call(Role.GENERALIST, call.model_id, call.outcome, call.usage, call.gpu_s, call.sent_s, engine_s)
-        self._fan_out.observe((strategy,), 1)
+        self._fan_out.observe((PASSTHROUGH,), 1)
 
     def _record_call(
         self, role: Role, model_id: str, outcome: Outcome, usage: Usage, gpu_s: float, queue_s: float, engine_s: float

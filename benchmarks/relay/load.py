@@ -151,7 +151,7 @@ async def closed(target: Target, clients: int, seconds: float) -> Latencies:
             if not done.done():
                 done.set_exception(Wrong(f"{target.name} answered with {connection.status}"))
             return
-        if connection.due_s >= counted_from and now_s <= ends_s:
+        if counted_from <= now_s <= ends_s:
             found.seconds.append(now_s - connection.due_s)
         if now_s < ends_s:
             connection.due_s = now_s

@@ -157,13 +157,13 @@ class Carrier:
             try:
                 body = await _whole_body(connection)
                 said = whole_answer(body)
+                course.usage, course.finish_reason = said.usage, said.finish_reason
                 if said.aborted:
                     raise EngineUnavailable(f"engine {place.engine.engine_id} broke off its answer; it is stopping")
             except (AnswerBroken, Unreadable, EngineUnavailable) as error:
                 self._elsewhere(course, _ours(place, error))
                 continue
             break
-        course.usage, course.finish_reason = said.usage, said.finish_reason
         start = [
             (b"content-type", connection.content_type or b"application/json"),
             (b"content-length", b"%d" % len(body)),
@@ -331,11 +331,7 @@ class Carrier:
         load, now_s = course.load, self._clock()
         self._rounds.leave(course.passage)
         self._leave(course, Sign.NOTHING)
-        usage, estimated = course.usage, False
-        if usage is None:
-            usage, estimated = Usage(), False
-            if course.passage.head_came:
-                usage, estimated = Usage(load.wish.prompt_tokens_estimate, max(0, course.events - 1)), True
+        usage, estimated = _spent(course)
         place = course.last_place
         gpu_s = place.receipt.gpu_s(now_s)
         self._limits.settle(load.admitted, usage.total_tokens, gpu_s, now_s)
@@ -366,6 +362,16 @@ class Carrier:
             ),
             course.word,
         )
+
+
+def _spent(course: _Course) -> tuple[Usage, bool]:
+    """The engine's own count, else an estimate (True); nothing for a call that failed before its first token."""
+    if course.usage is not None:
+        return course.usage, False
+    cut_short = course.passage.gone or course.passage.late or course.outcome is Outcome.CANCELLED
+    if course.events > 1 or (cut_short and course.sent_s):  # the first event says who speaks
+        return Usage(course.load.wish.prompt_tokens_estimate, max(0, course.events - 1)), True
+    return Usage(), False
 
 
 async def _whole_body(connection: RelayConnection) -> bytes:

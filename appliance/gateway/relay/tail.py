@@ -38,7 +38,7 @@ class Failed:
 class StreamTail:
     """`take` each piece, in order; then `rest` once. `keeps_usage`: the caller asked for the event with the usage.
 
-    `choices` were asked for. What goes on to the caller never holds [DONE], an error or a broken end: whoever relays
+    `choices` were asked for; `events` are those that went on and ended nothing. What goes on to the caller never holds [DONE], an error or a broken end: whoever relays
     says the last word when it knows how the stream ended.
     """
 
@@ -63,9 +63,9 @@ class StreamTail:
             piece, self._rest = self._rest + piece, b""
         if not piece.endswith(_END):
             piece = self._whole(piece)
-        self.events += piece.count(_END)
         if _tells_something(piece):
             return b"".join(self._looked_at(piece))
+        self.events += piece.count(_END)
         return piece
 
     def rest(self) -> bytes:
@@ -106,6 +106,7 @@ class StreamTail:
             raise Unreadable("an event has no choices")
         usage = _usage(said)
         self.usage = usage or self.usage
+        before = self.finished
         for choice in choices:
             reason = choice.get("finish_reason") if isinstance(choice, dict) else None
             if reason == "abort":
@@ -114,6 +115,7 @@ class StreamTail:
             if reason is not None:
                 self.finish_reason = str(reason)
                 self.finished += 1
+        self.events += bool(choices) and self.finished == before
         return bool(choices) or usage is None or self.keeps_usage
 
 
