@@ -69,6 +69,7 @@ class RelayConnection(asyncio.Protocol):
         self._transport: asyncio.Transport | None = None
         self._answer: _Answer | None = None
         self._interim = False
+        self._unasked = False
         self._pieces: list[bytes] = []
         self._held = 0
         self._paused = False
@@ -88,7 +89,7 @@ class RelayConnection(asyncio.Protocol):
     @property
     def reusable(self) -> bool:
         """The answer has come to its end, and the connection may carry another one."""
-        return self._reusable and not self.closed
+        return self._reusable and not self._unasked and not self.closed
 
     @property
     def draining(self) -> bool:
@@ -186,7 +187,7 @@ class RelayConnection(asyncio.Protocol):
             self._parser.feed_data(data)
         except (httptools.HttpParserError, httptools.HttpParserUpgrade):
             answer.broken = "it sent something that is not HTTP"
-        if not answer.head_came and max(answer.bytes, answer.head_bytes) > MAX_HEAD_BYTES:
+        if max(answer.head_bytes, 0 if answer.head_came else answer.bytes) > MAX_HEAD_BYTES:
             answer.broken = f"the head of its answer is longer than {MAX_HEAD_BYTES} bytes"
         if answer.broken:
             self._close()
@@ -213,6 +214,10 @@ class RelayConnection(asyncio.Protocol):
         self.nudge()
         self._on_lost(self)
 
+    def on_message_begin(self) -> None:
+        """httptools."""
+        self._unasked = self._asked().whole
+
     def on_header(self, name: bytes, value: bytes) -> None:
         """httptools."""
         answer = self._asked()
@@ -226,6 +231,8 @@ class RelayConnection(asyncio.Protocol):
     def on_headers_complete(self) -> None:
         """httptools. An interim answer (1xx) is not the one that was asked for."""
         answer, status = self._asked(), self._parser.get_status_code()
+        if self._unasked:
+            return
         self._interim = 100 <= status < 200
         if self._interim:
             answer.content_type, answer.ends_with_connection = b"", True
@@ -234,6 +241,8 @@ class RelayConnection(asyncio.Protocol):
 
     def on_body(self, piece: bytes) -> None:
         """httptools."""
+        if self._unasked:
+            return
         self._pieces.append(piece)
         self._held += len(piece)
         if self._held <= PAUSE_BYTES:
@@ -247,7 +256,7 @@ class RelayConnection(asyncio.Protocol):
 
     def on_message_complete(self) -> None:
         """httptools."""
-        if self._interim:
+        if self._interim or self._unasked:
             self._interim = False
             return
         self._asked().whole = True

@@ -365,11 +365,14 @@ class Carrier:
 
 
 def _spent(course: _Course) -> tuple[Usage, bool]:
-    """The engine's own count, else an estimate (True); nothing for a call that failed before its first token."""
+    """The engine's own count, else an estimate (True); nothing for a call that failed before its first token.
+
+    The first event of a stream says who speaks.
+    """
     if course.usage is not None:
         return course.usage, False
     cut_short = course.passage.gone or course.passage.late or course.outcome is Outcome.CANCELLED
-    if course.events > 1 or (cut_short and course.sent_s):  # the first event says who speaks
+    if course.outcome is Outcome.OK or course.events > 1 or (cut_short and course.sent_s):
         return Usage(course.load.wish.prompt_tokens_estimate, max(0, course.events - 1)), True
     return Usage(), False
 

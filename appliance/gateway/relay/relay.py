@@ -72,11 +72,12 @@ class Relay:
         self._salts: dict[str, str] = {}
         self._granted: dict[tuple[str, frozenset[str], int | None], bool] = {}
 
+    def may_take(self, scope: Scope) -> bool:
+        """Whether a request is worth looking at."""
+        return scope["path"] in self._parts.paths and scope["method"] == "POST"
+
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """ASGI."""
-        if scope["type"] != "http" or scope["method"] != "POST" or scope["path"] not in self._parts.paths:
-            await self._app(scope, receive, send)
-            return
+        """ASGI, for requests that it may take."""
         started_s = self._clock()
         caller = self._caller(scope)
         if caller is None:

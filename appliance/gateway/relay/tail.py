@@ -38,8 +38,8 @@ class Failed:
 class StreamTail:
     """`take` each piece, in order; then `rest` once. `keeps_usage`: the caller asked for the event with the usage.
 
-    `choices` were asked for; `events` are those that went on and ended nothing. What goes on to the caller never holds [DONE], an error or a broken end: whoever relays
-    says the last word when it knows how the stream ended.
+    `choices` were asked for; `events` are those that went on and ended nothing. What goes on to the caller never holds
+    [DONE], an error or a broken end: whoever relays says the last word when it knows how the stream ended.
     """
 
     keeps_usage: bool

@@ -1,4 +1,4 @@
-"""Two doors over the same engines, one with the fast path and one without it, and what each of them tells of requests."""
+"""Two doors over the same engines, one with the fast path and one without it, and what each tells of requests."""
 
 from __future__ import annotations
 
@@ -41,7 +41,6 @@ from tests.coordinator.house import OPTIONS, MemoryTraces
 from tests.fakes.fake_coordinator import FakeTraces, FakeUsage
 from tests.fakes.fake_vllm import FakeVllm
 from tests.fakes.polling import until
-
 from tests.gateway.door import KEY
 
 MODEL = "generalist"

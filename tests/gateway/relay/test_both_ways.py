@@ -121,14 +121,13 @@ def counted(door: Door) -> dict[str, float]:
 
 async def both(body: dict[str, Any], faults: list[Fault] | None = None) -> tuple[Reply, Reply, Door, Door]:
     """Ask one door, then the other; each meets the faults anew."""
-    async with replicas(1, script=SCRIPT) as (fake,):
-        async with house(fake) as doors:
-            replies = []
-            for door in (doors.fast, doors.plain):
-                fake.faults[:] = [replace(fault) for fault in faults or ()]
-                replies.append(await door.post(body))
-                await door.settled()
-            return replies[0], replies[1], doors.fast, doors.plain
+    async with replicas(1, script=SCRIPT) as (fake,), house(fake) as doors:
+        replies = []
+        for door in (doors.fast, doors.plain):
+            fake.faults[:] = [replace(fault) for fault in faults or ()]
+            replies.append(await door.post(body))
+            await door.settled()
+        return replies[0], replies[1], doors.fast, doors.plain
 
 
 @pytest.mark.parametrize("stream", [False, True], ids=["whole", "streamed"])

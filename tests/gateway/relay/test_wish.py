@@ -57,8 +57,9 @@ def test_developers_are_the_system() -> None:
     "fields",
     [
         {"model": "auto"}, {"model": 7}, {"model": None}, {"n": 5}, {"n": True}, {"n": 0}, {"temperature": 2.1},
-        {"temperature": True}, {"temperature": "1"}, {"max_tokens": 0}, {"max_tokens": 1.5}, {"stream": 1}, {"seed": 2**63},
-        {"seed": 1e300}, {"stop": [""]}, {"stop": [7]}, {"stop": ["a"] * 17}, {"priority": 1}, {"labels": ["x"]},
+        {"temperature": True}, {"temperature": "1"}, {"max_tokens": 0}, {"max_tokens": 1.5}, {"stream": 1},
+        {"seed": 2**63}, {"seed": 1e300},
+        {"stop": [""]}, {"stop": [7]}, {"stop": ["a"] * 17}, {"priority": 1}, {"labels": ["x"]},
         {"documents": [{"text": "x"}]}, {"effort": "high"}, {"strategy": "direct"}, {"budget": {"calls": 1}},
         {"show_progress": False}, {"stream_options": {"include_usage": True}}, {"colour": 1}, {"best_of": 2},
         {"stream": True, "stream_options": {"continuous_usage_stats": True}}, {"cache_salt": 7},
@@ -83,18 +84,19 @@ def test_what_is_no_object_is_too(body: bytes) -> None:
 def test_texts_to_go_on_with() -> None:
     found = wish({"model": MODEL, "prompt": "Once", "max_tokens": 5, "n": 2}, TEXT)
     assert found == Wish(MODEL, {"model": MODEL, "prompt": "Once", "max_tokens": 5, "n": 2}, False, False, 5, 2, 2)
-    for fields in (
+    unusual: tuple[dict[str, Any], ...] = (
         {"prompt": ["a"]},
         {"prompt": ""},
         {"prompt": [1, 2]},
         {"echo": True},
         {"suffix": "x"},
         {"messages": []},
-    ):
+    )
+    for fields in unusual:
         assert wish({"model": MODEL, "prompt": "Once", **fields}, TEXT) is None
 
 
-VALUES = (
+VALUES: st.SearchStrategy[Any] = (
     st.none()
     | st.booleans()
     | st.integers(-3, 300)
