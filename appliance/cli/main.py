@@ -4,7 +4,22 @@ from __future__ import annotations
 
 import typer
 
-from appliance.cli import ask, bundle, chart, config, engines, models, plan, serve, status, trace, up, usage, worker
+from appliance.cli import (
+    ask,
+    bundle,
+    chart,
+    config,
+    engines,
+    models,
+    plan,
+    router,
+    serve,
+    status,
+    trace,
+    up,
+    usage,
+    worker,
+)
 from appliance.cli import eval as evaluation
 from appliance.cli.door import DoorGroup
 
@@ -29,3 +44,4 @@ app.add_typer(models.commands, name="models")
 app.add_typer(bundle.commands, name="bundle")
 app.add_typer(chart.commands, name="chart")
 app.add_typer(evaluation.commands, name="eval")
+app.add_typer(router.commands, name="router")
