@@ -8,7 +8,6 @@ from prometheus_client import (
     CollectorRegistry,
     Counter,
     Gauge,
-    Histogram,
     ProcessCollector,
     disable_created_metrics,
     generate_latest,
@@ -19,9 +18,11 @@ from prometheus_client.registry import Collector
 from appliance.domain.engine import EngineState
 from appliance.domain.fleet import Fleet
 from appliance.domain.model import Role
-from appliance.domain.tenant import DEFAULT
-from appliance.domain.trace import Trace, Verdict
-from appliance.telemetry.engine_figures import EngineFiguresCollector
+from appliance.domain.request import Usage
+from appliance.domain.strategy import PASSTHROUGH
+from appliance.domain.trace import Outcome, Trace
+from appliance.domain.usage import PassThroughCall
+from appliance.telemetry.series import Buckets, Counts
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 
@@ -34,108 +35,75 @@ LAST_LEVEL = 12
 NO_STRATEGY = "none"
 """Label value of requests that never reached the coordinator."""
 
-NO_CLASS = "none"
-"""Label value of requests whose tenant is not known."""
-
-_ANSWERED = 200
-
-_TOKEN_SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.02, 0.03, 0.05, 0.075, 0.1, 0.2, 0.5, 1.0, 2.5)
 _SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0)
 _FAN_OUT = (1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 64)
-_TOKENS = (50, 100, 250, 500, 1_000, 2_500, 5_000, 10_000, 25_000, 100_000)
-
-_LIMITS = ("calls", "tokens", "gpu_s", "wall_s")
-_EXPORT_RESULTS = ("sent", "failed", "dropped")
 
 
 class Metrics:
     """Owns one registry and every metric of the appliance.
 
-    `models` are the pool's ids and `classes` the names of the tenants' policies: any other becomes `other`, so the
-    number of series stays bounded.
+    `models` are the pool's ids: any other model becomes `other`, so the number of series stays bounded.
     """
 
-    def __init__(self, *, models: Collection[str], fleet: Fleet, classes: Collection[str] = (DEFAULT,)) -> None:
+    def __init__(self, *, models: Collection[str], fleet: Fleet) -> None:
         # One more series for each of ours, which nobody reads.
         disable_created_metrics()  # type: ignore[no-untyped-call]  # prometheus-client leaves it untyped
         self.registry = CollectorRegistry()
         self._models = frozenset(models)
-        self._classes = frozenset((*classes, NO_CLASS))
         registry = self.registry
         ProcessCollector(registry=registry)
         registry.register(EngineStates(fleet, self._models))
-        registry.register(EngineFiguresCollector(fleet))
-        self._requests = Counter(
+        self._requests = Counts(
             "appliance_requests",
-            "HTTP requests by route, status, strategy and class of tenants",
-            ["route", "status", "strategy", "tenant_class"],
-            registry=registry,
+            "HTTP requests by route, status and strategy",
+            ["route", "status", "strategy"],
+            registry,
         )
-        self._in_flight = Gauge("appliance_requests_in_flight", "HTTP requests being answered", registry=registry)
-        self._first_byte = Histogram(
+        self._running = 0
+        in_flight = Gauge("appliance_requests_in_flight", "HTTP requests being answered", registry=registry)
+        in_flight.set_function(lambda: self._running)
+        self._first_byte = Buckets(
             "appliance_time_to_first_token_seconds",
-            "Time from a request to the first byte of its answer's text",
-            ["strategy", "tenant_class"],
-            buckets=_SECONDS,
-            registry=registry,
+            "Time from a chat request to the first byte of its answer's text",
+            ["strategy"],
+            _SECONDS,
+            registry,
         )
-        self._token_gaps = Histogram(
-            "appliance_inter_token_latency_seconds",
-            "Time between two pieces of a streamed answer's text",
-            ["strategy", "tenant_class"],
-            buckets=_TOKEN_SECONDS,
-            registry=registry,
-        )
-        self._end_to_end = Histogram(
-            "appliance_e2e_request_latency_seconds",
-            "Time from a request that was answered to the last byte of its answer",
-            ["strategy", "tenant_class"],
-            buckets=_SECONDS,
-            registry=registry,
-        )
-        self._duration = Histogram(
+        self._duration = Buckets(
             "appliance_request_duration_seconds",
             "Time from a request to the last byte of its answer",
             ["route", "strategy"],
-            buckets=_SECONDS,
-            registry=registry,
+            _SECONDS,
+            registry,
         )
         self._declare_coordination()
 
     def _declare_coordination(self) -> None:
         registry = self.registry
-        self._calls = Counter(
-            "appliance_engine_calls", "Engine calls by role, model and outcome", ["role", "model", "outcome"],
-            registry=registry,
-        )  # fmt: skip
-        self._tokens = Counter(
-            "appliance_tokens", "Tokens by role, model and kind", ["role", "model", "kind"], registry=registry
+        self._calls = Counts(
+            "appliance_engine_calls", "Engine calls by role, model and outcome", ["role", "model", "outcome"], registry
         )
-        self._gpu_s = Counter(
-            "appliance_gpu_seconds", "Device-seconds charged to calls, by role and model", ["role", "model"],
-            registry=registry,
-        )  # fmt: skip
-        self._queue = Histogram(
-            "appliance_call_queue_seconds", "Time until a call was sent to an engine", ["role"],
-            buckets=_SECONDS, registry=registry,
-        )  # fmt: skip
-        self._engine_time = Histogram(
+        self._tokens = Counts("appliance_tokens", "Tokens by role, model and kind", ["role", "model", "kind"], registry)
+        self._gpu_s = Counts(
+            "appliance_gpu_seconds", "Device-seconds charged to calls, by role and model", ["role", "model"], registry
+        )
+        self._queue = Buckets(
+            "appliance_call_queue_seconds", "Time until a call was sent to an engine", ["role"], _SECONDS, registry
+        )
+        self._engine_time = Buckets(
             "appliance_call_engine_seconds", "Time that an engine worked on a call", ["role", "model"],
-            buckets=_SECONDS, registry=registry,
+            _SECONDS, registry,
         )  # fmt: skip
-        self._fan_out = Histogram(
-            "appliance_calls_per_request", "Engine calls of one request", ["strategy"],
-            buckets=_FAN_OUT, registry=registry,
-        )  # fmt: skip
-        self._role_calls = Histogram(
-            "appliance_calls_per_request_by_role", "Engine calls of one request in a role", ["strategy", "role"],
-            buckets=_FAN_OUT, registry=registry,
-        )  # fmt: skip
-        self._role_tokens = Histogram(
-            "appliance_tokens_per_request_by_role", "Tokens of one request in a role", ["strategy", "role"],
-            buckets=_TOKENS, registry=registry,
-        )  # fmt: skip
+        self._fan_out = Buckets(
+            "appliance_calls_per_request", "Engine calls of one request", ["strategy"], _FAN_OUT, registry
+        )
         self._verdicts = Counter("appliance_verdicts", "Verdicts on results", ["verdict"], registry=registry)
+        self._head_choices = Counter(
+            "appliance_router_head_choices",
+            "Choices of the learned head beside the strategy that answered.",
+            ("head_strategy", "strategy", "decided_by"),
+            registry=self.registry,
+        )
         self._fallbacks = Counter(
             "appliance_fallbacks", "Requests that went on another way than planned", ["role"], registry=registry
         )
@@ -148,18 +116,6 @@ class Metrics:
         self._budget_stops = Counter(
             "appliance_budget_stops", "Requests stopped by their budget", ["limit"], registry=registry
         )
-        self._begin_at_zero()
-
-    def _begin_at_zero(self) -> None:
-        """What may never happen is there from the start, so that a rate sees the first time."""
-        for counter, values in (
-            (self._verdicts, [verdict.value for verdict in Verdict]),
-            (self._fallbacks, [role.value for role in Role]),
-            (self._budget_stops, _LIMITS),
-            (self._exports, _EXPORT_RESULTS),
-        ):
-            for value in values:
-                counter.labels(value)
 
     def watch_lines(
         self, levels: Callable[[], Mapping[tuple[str, int], int]], oldest_s: Callable[[], Mapping[str, float]]
@@ -169,28 +125,17 @@ class Metrics:
 
     def request_started(self) -> None:
         """Count a request in."""
-        self._in_flight.inc()
+        self._running += 1
 
-    def request_finished(
-        self, *, route: str, status: int, strategy: str, duration_s: float, tenant_class: str = NO_CLASS
-    ) -> None:
+    def request_finished(self, *, route: str, status: int, strategy: str, duration_s: float) -> None:
         """Count a request out. `route` is a path template, never the caller's path."""
-        named = self._class(tenant_class)
-        self._in_flight.dec()
-        self._requests.labels(route, str(status), strategy, named).inc()
-        self._duration.labels(route, strategy).observe(duration_s)
-        if strategy != NO_STRATEGY and status == _ANSWERED:
-            self._end_to_end.labels(strategy, named).observe(duration_s)
+        self._running -= 1
+        self._requests.add((route, str(status), strategy))
+        self._duration.observe((route, strategy), duration_s)
 
-    def first_token(self, *, strategy: str, after_s: float, tenant_class: str = NO_CLASS) -> None:
+    def first_token(self, *, strategy: str, after_s: float) -> None:
         """Note when the first text of an answer was sent."""
-        self._first_byte.labels(strategy, self._class(tenant_class)).observe(after_s)
-
-    def token_gaps(self, *, strategy: str, gaps_s: Iterable[float], tenant_class: str = NO_CLASS) -> None:
-        """Note the times between the pieces of a streamed answer."""
-        histogram = self._token_gaps.labels(strategy, self._class(tenant_class))
-        for gap_s in gaps_s:
-            histogram.observe(gap_s)
+        self._first_byte.observe((strategy,), after_s)
 
     def journal_failed(self) -> None:
         """Count a write to the journal that failed."""
@@ -199,26 +144,42 @@ class Metrics:
     def record_trace(self, trace: Trace) -> None:
         """Count the calls, tokens, verdicts and fallbacks of one request."""
         for call in trace.calls:
-            role, model = call.role.value, self._model(call.model_id)
-            self._calls.labels(role, model, call.outcome.value).inc()
-            self._tokens.labels(role, model, "prompt").inc(call.usage.prompt_tokens)
-            self._tokens.labels(role, model, "completion").inc(call.usage.completion_tokens)
-            self._tokens.labels(role, model, "cached").inc(call.usage.cached_tokens)
-            self._gpu_s.labels(role, model).inc(call.gpu_s)
-            self._queue.labels(role).observe(call.queue_s)
-            self._engine_time.labels(role, model).observe(call.engine_s)
-        strategy = trace.decision.strategy
-        self._fan_out.labels(strategy).observe(len(trace.calls))
-        for role in {call.role for call in trace.calls}:
-            played = [call for call in trace.calls if call.role is role]
-            self._role_calls.labels(strategy, role.value).observe(len(played))
-            self._role_tokens.labels(strategy, role.value).observe(sum(call.usage.total_tokens for call in played))
+            self._record_call(
+                call.role, call.model_id, call.outcome, call.usage, call.gpu_s, call.queue_s, call.engine_s
+            )
+        self._fan_out.observe((trace.decision.strategy,), len(trace.calls))
         for verdict in trace.verdicts:
             self._verdicts.labels(verdict.verdict.value).inc()
         for fallback in trace.fallbacks:
             self._fallbacks.labels(fallback.role.value).inc()
+        decision = trace.decision
+        if decision.head_strategy:
+            decided = "head" if decision.head_decided else "shadow"
+            self._head_choices.labels(decision.head_strategy, decision.strategy, decided).inc()
         if trace.budget.stopped_by is not None:
             self._budget_stops.labels(trace.budget.stopped_by).inc()
+
+    def passed_through(self, call: PassThroughCall) -> None:
+        """Count out a request that one engine answered word for word, and count its call."""
+        strategy = PASSTHROUGH if call.outcome is Outcome.OK else NO_STRATEGY
+        self.request_finished(route=call.path, status=call.status, strategy=strategy, duration_s=call.ended_s)
+        if call.first_byte_s is not None:
+            self.first_token(strategy=strategy, after_s=call.first_byte_s)
+        engine_s = call.ended_s - call.sent_s
+        self._record_call(Role.GENERALIST, call.model_id, call.outcome, call.usage, call.gpu_s, call.sent_s, engine_s)
+        self._fan_out.observe((PASSTHROUGH,), 1)
+
+    def _record_call(
+        self, role: Role, model_id: str, outcome: Outcome, usage: Usage, gpu_s: float, queue_s: float, engine_s: float
+    ) -> None:
+        known = (role.value, self._model(model_id))
+        self._calls.add((*known, outcome.value))
+        self._tokens.add((*known, "prompt"), usage.prompt_tokens)
+        self._tokens.add((*known, "completion"), usage.completion_tokens)
+        self._tokens.add((*known, "cached"), usage.cached_tokens)
+        self._gpu_s.add(known, gpu_s)
+        self._queue.observe(known[:1], queue_s)
+        self._engine_time.observe(known, engine_s)
 
     def traces_exported(self, result: str, count: int) -> None:
         """Count traces that were sent to an OpenTelemetry collector, failed to be, or were dropped for want of room."""
@@ -230,9 +191,6 @@ class Metrics:
 
     def _model(self, model_id: str) -> str:
         return model_id if model_id in self._models else OTHER
-
-    def _class(self, tenant_class: str) -> str:
-        return tenant_class if tenant_class in self._classes else OTHER
 
 
 class EngineStates(Collector):
