@@ -39,6 +39,12 @@ def make_id(prefix: str) -> str:
     return f"{prefix}-{secrets.token_hex(12)}"
 
 
+def make_ids(prefix: str) -> tuple[str, str]:
+    """Both at once, from one look at the system's randomness: an id and the id of a new trace."""
+    drawn = secrets.token_hex(28)
+    return f"{prefix}-{drawn[:24]}", drawn[24:]
+
+
 def make_trace_id() -> str:
     """The id of a new trace, in W3C's form."""
     return secrets.token_hex(16)

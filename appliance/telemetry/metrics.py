@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Mapping
+from dataclasses import dataclass
 
 from prometheus_client import (
     CollectorRegistry,
@@ -22,7 +23,7 @@ from appliance.domain.request import Usage
 from appliance.domain.strategy import PASSTHROUGH
 from appliance.domain.trace import Outcome, Trace
 from appliance.domain.usage import PassThroughCall
-from appliance.telemetry.series import Buckets, Counts
+from appliance.telemetry.series import Buckets, Cell, Counts, Tally
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 
@@ -60,6 +61,7 @@ class Metrics:
             registry,
         )
         self._running = 0
+        self._passed: dict[tuple[str, str], _Passed] = {}
         in_flight = Gauge("appliance_requests_in_flight", "HTTP requests being answered", registry=registry)
         in_flight.set_function(lambda: self._running)
         self._first_byte = Buckets(
@@ -161,13 +163,42 @@ class Metrics:
 
     def passed_through(self, call: PassThroughCall) -> None:
         """Count out a request that one engine answered word for word, and count its call."""
-        strategy = PASSTHROUGH if call.outcome is Outcome.OK else NO_STRATEGY
-        self.request_finished(route=call.path, status=call.status, strategy=strategy, duration_s=call.ended_s)
-        if call.first_byte_s is not None:
-            self.first_token(strategy=strategy, after_s=call.first_byte_s)
-        engine_s = call.ended_s - call.sent_s
-        self._record_call(Role.GENERALIST, call.model_id, call.outcome, call.usage, call.gpu_s, call.sent_s, engine_s)
-        self._fan_out.observe((PASSTHROUGH,), 1)
+        well = call.outcome is Outcome.OK
+        if not well:
+            self.request_finished(route=call.path, status=call.status, strategy=NO_STRATEGY, duration_s=call.ended_s)
+            if call.first_byte_s is not None:
+                self.first_token(strategy=NO_STRATEGY, after_s=call.first_byte_s)
+            self._fan_out.observe((PASSTHROUGH,), 1)
+            self._record_call(
+                Role.GENERALIST,
+                call.model_id,
+                call.outcome,
+                call.usage,
+                call.gpu_s,
+                call.sent_s,
+                call.ended_s - call.sent_s,
+            )
+            return
+        key = call.path, call.model_id
+        cells = self._passed.get(key)
+        if cells is None:
+            cells = self._passed[key] = self._cells(call.path, call.model_id)
+        self._running -= 1
+        cells.count(call)
+
+    def _cells(self, path: str, model_id: str) -> _Passed:
+        known = (Role.GENERALIST.value, self._model(model_id))
+        return _Passed(
+            requests=self._requests.cell((path, "200", PASSTHROUGH)),
+            calls=self._calls.cell((*known, Outcome.OK.value)),
+            tokens=tuple(self._tokens.cell((*known, kind)) for kind in ("prompt", "completion", "cached")),
+            gpu_s=self._gpu_s.cell(known),
+            duration=self._duration.cell((path, PASSTHROUGH)),
+            first_byte=self._first_byte.cell((PASSTHROUGH,)),
+            queue=self._queue.cell(known[:1]),
+            engine_time=self._engine_time.cell(known),
+            fan_out=self._fan_out.cell((PASSTHROUGH,)),
+        )
 
     def _record_call(
         self, role: Role, model_id: str, outcome: Outcome, usage: Usage, gpu_s: float, queue_s: float, engine_s: float
@@ -191,6 +222,37 @@ class Metrics:
 
     def _model(self, model_id: str) -> str:
         return model_id if model_id in self._models else OTHER
+
+
+@dataclass(slots=True)
+class _Passed:
+    """The series that a request counts into which one engine answered well, found once."""
+
+    requests: Tally
+    calls: Tally
+    tokens: tuple[Tally, ...]
+    gpu_s: Tally
+    duration: Cell
+    first_byte: Cell
+    queue: Cell
+    engine_time: Cell
+    fan_out: Cell
+
+    def count(self, call: PassThroughCall) -> None:
+        """One request."""
+        self.requests.value += 1
+        self.calls.value += 1
+        prompt, completion, cached = self.tokens
+        prompt.value += call.usage.prompt_tokens
+        completion.value += call.usage.completion_tokens
+        cached.value += call.usage.cached_tokens
+        self.gpu_s.value += call.gpu_s
+        self.duration.observe(call.ended_s)
+        if call.first_byte_s is not None:
+            self.first_byte.observe(call.first_byte_s)
+        self.queue.observe(call.sent_s)
+        self.engine_time.observe(call.ended_s - call.sent_s)
+        self.fan_out.observe(1)
 
 
 class EngineStates(Collector):
