@@ -1,14 +1,18 @@
-"""What engines take and do, as the fleet's figures say it when Prometheus asks; what is not known has no sample."""
+"""States of engines, and what they take and do, read from the fleet when Prometheus asks."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from typing import Final
 
 from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.registry import Collector
 
+from appliance.domain.engine import EngineState
 from appliance.domain.fleet import EngineFigures, Fleet
+
+OTHER: Final = "other"
+"""Label value of everything that is not known beforehand."""
 
 _FIGURES: Final = (
     ("measured_bytes", "appliance_engine_memory_measured_bytes", "Memory of an engine per GPU, as measured"),
@@ -22,7 +26,7 @@ _FIGURES: Final = (
 
 
 class EngineFiguresCollector(Collector):
-    """Labels are engine and model: the plan bounds both."""
+    """Labels are engine and model, which the plan bounds; what is not known has no sample."""
 
     def __init__(self, fleet: Fleet) -> None:
         self._fleet = fleet
@@ -42,3 +46,22 @@ class EngineFiguresCollector(Collector):
 def _value(figures: EngineFigures, name: str) -> float | None:
     value: float | None = getattr(figures, name)
     return value
+
+
+class EngineStates(Collector):
+    """Engines by model and state, read from the fleet when Prometheus asks."""
+
+    def __init__(self, fleet: Fleet, models: Collection[str]) -> None:
+        self._fleet = fleet
+        self._models = models
+
+    def collect(self) -> Iterable[GaugeMetricFamily]:
+        """One sample for each model and state, zeros included, so that alerts can compare."""
+        counts = {(model, state): 0 for model in sorted(self._models) for state in EngineState}
+        for engine in self._fleet.snapshot.engines:
+            key = (engine.model_id if engine.model_id in self._models else OTHER, engine.state)
+            counts[key] = counts.get(key, 0) + 1
+        family = GaugeMetricFamily("appliance_engines", "Engines by model and state", labels=["model", "state"])
+        for (model, state), count in counts.items():
+            family.add_metric([model, state.value], count)
+        return [family]

@@ -7,8 +7,7 @@ from collections.abc import Collection
 from prometheus_client import CollectorRegistry, ProcessCollector, generate_latest
 
 from appliance.domain.fleet import Fleet
-from appliance.telemetry.engine_figures import EngineFiguresCollector
-from appliance.telemetry.metrics import EngineStates
+from appliance.telemetry.engine_figures import EngineFiguresCollector, EngineStates
 
 
 class PackMetrics:

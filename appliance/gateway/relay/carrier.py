@@ -360,6 +360,7 @@ class Carrier:
                 usage_estimated=estimated,
                 error=course.error,
                 traceparent=load.traceparent,
+                tenant_class=load.tenant.policy,
             ),
             course.word,
         )
