@@ -20,6 +20,7 @@ ApplianceError
 ├── BudgetExhausted        a limit of the request was reached and no answer could be given within it
 ├── Overloaded             the appliance has no room at present; try again
 │   └── LimitReached       a tenant has used up one of its limits
+├── AccessUnknown          whether a caller may come in can't be told at present
 ├── AlreadyRunning         another appliance holds the data directory or the port
 └── NotRunning             no appliance answers where one was looked for
 
@@ -132,6 +133,10 @@ class LimitReached(Overloaded):
     def __init__(self, message: str, *, retry_after_s: float, limit: str) -> None:
         super().__init__(message, retry_after_s=retry_after_s)
         self.limit = limit
+
+
+class AccessUnknown(ApplianceError):
+    """Whether a caller may come in can't be told at present: what has to be asked does not answer."""
 
 
 class AlreadyRunning(ApplianceError):

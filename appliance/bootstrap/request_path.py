@@ -8,6 +8,7 @@ from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 
+from appliance.access.book import TenantBook
 from appliance.bootstrap.demand_tally import DemandTally
 from appliance.bootstrap.server import HttpServer
 from appliance.coordinator.coordinator import Coordinator
@@ -23,7 +24,7 @@ _DAY_S = 86_400
 class RequestParts:
     """What a request path is made of. `save_interrupted` makes traces of what a killed process was answering.
 
-    `keep_days` is None where somebody else deletes old traces.
+    `keep_days` is None where somebody else deletes old traces, `book` where no key is asked for.
     """
 
     server: HttpServer
@@ -34,6 +35,7 @@ class RequestParts:
     tally: DemandTally
     metrics: Metrics
     keep_days: int | None
+    book: TenantBook | None
     save_interrupted: Callable[[], Awaitable[int]]
 
 
@@ -43,6 +45,7 @@ class RequestPath:
     def __init__(self, parts: RequestParts) -> None:
         self.parts = parts
         self._answering: asyncio.Task[None] | None = None
+        self._looking: asyncio.Task[None] | None = None
 
     @property
     def url(self) -> str:
@@ -57,9 +60,12 @@ class RequestPath:
     async def start(self) -> None:
         """Answer at once; then see to what earlier runs left."""
         parts = self.parts
+        if parts.book is not None:
+            self._looking = asyncio.create_task(parts.book.run(), name="tenants and keys")
         self._answering = asyncio.create_task(parts.server.serve(), name="gateway")
         if parts.keep_days is not None:
-            await parts.traces.prune(time.time() - parts.keep_days * _DAY_S)
+            now_unix_s = time.time()
+            await parts.traces.prune(now_unix_s - parts.keep_days * _DAY_S, now_unix_s)
         await parts.save_interrupted()
 
     async def stop(self) -> None:
@@ -68,7 +74,13 @@ class RequestPath:
         async with AsyncExitStack() as steps:  # from the last one upwards
             steps.push_async_callback(parts.client.close)
             steps.push_async_callback(parts.coordinator.close)
+            steps.push_async_callback(self._stop_looking)
             steps.push_async_callback(self._stop_answering)
+
+    async def _stop_looking(self) -> None:
+        if self._looking is not None:
+            self._looking.cancel()
+            await asyncio.wait({self._looking})
 
     async def _stop_answering(self) -> None:
         self.parts.server.stop()

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import os
 import socket
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack, closing
 from dataclasses import replace
 from functools import partial
 from importlib.metadata import version
-from pathlib import Path
 
+from appliance.bootstrap.access import build_authenticator, open_ledger
 from appliance.bootstrap.demand_tally import DemandTally
 from appliance.bootstrap.interrupted import save_interrupted
-from appliance.bootstrap.ledger import ledger_place
 from appliance.bootstrap.lineup import Lineup
 from appliance.bootstrap.model_priors import model_priors
 from appliance.bootstrap.options import coordinator_options, tool_callers
@@ -30,14 +28,11 @@ from appliance.dispatch.dispatcher import Dispatcher
 from appliance.domain.fleet import Fleet
 from appliance.domain.model import Model
 from appliance.domain.policy import DataPolicy
-from appliance.domain.tenant import DEFAULT, Tenant
 from appliance.domain.trace import Trace
 from appliance.engines.client import HttpEngineClient
 from appliance.gateway.app import GatewayParts
 from appliance.gateway.app import build as build_gateway
-from appliance.gateway.auth import Authenticator, KeyRing, OpenDoor, read_or_make_keys
 from appliance.gateway.openai.models import ModelListing
-from appliance.ledger.database import Database
 from appliance.ledger.journal import JournalFile
 from appliance.ledger.trace_store import TraceStore
 from appliance.telemetry.metrics import Metrics
@@ -51,10 +46,10 @@ def build_request_path(
     `held` closes what it opens. Raises ConfigError.
     """
     settings, models = lineup.settings, lineup.models
-    authenticator = _authenticator(settings)
     client, metrics = HttpEngineClient(), Metrics(models=list(models), fleet=fleet)
     policy = data_policy(settings, models)
-    ledger = held.enter_context(closing(Database(ledger_place(settings, os.environ))))
+    ledger = held.enter_context(closing(open_ledger(settings)))
+    authenticator, book = build_authenticator(settings, policy, ledger)
     traces, tally = TraceStore(ledger), DemandTally(settings.coordinator.virtual_model)
     counted = CountedTraces(traces, metrics, tally, _export(settings, metrics, held))
     journal = held.enter_context(
@@ -89,16 +84,10 @@ def build_request_path(
             tally=tally,
             metrics=metrics,
             keep_days=settings.ledger.keep_days,
+            book=book,
             save_interrupted=partial(save_interrupted, journal, traces, counted),
         )
     )
-
-
-def key_file(settings: Settings) -> Path | None:
-    """Where callers' keys stand; None where none is asked for."""
-    if not settings.server.require_api_key:
-        return None
-    return settings.below_data_dir(settings.server.api_key_file)
 
 
 def _export(settings: Settings, metrics: Metrics, held: ExitStack) -> Callable[[Trace], None] | None:
@@ -143,12 +132,6 @@ def _coordinator(
         policy=policy,
         journal=journal,
     )
-
-
-def _authenticator(settings: Settings) -> Authenticator:
-    tenant = Tenant(DEFAULT, settings.ledger.keep_content, frozenset(settings.policy.default_labels))
-    file = key_file(settings)
-    return OpenDoor(tenant) if file is None else KeyRing(read_or_make_keys(file), tenant)
 
 
 def _listings(settings: Settings, models: Mapping[str, Model]) -> list[ModelListing]:

@@ -5,11 +5,12 @@ from __future__ import annotations
 import secrets
 from contextlib import ExitStack
 
+from appliance.bootstrap.access import key_file
 from appliance.bootstrap.appliance import Appliance, Parts
 from appliance.bootstrap.control_wiring import LauncherMaker, build_control_loop
 from appliance.bootstrap.data_dir import locked
 from appliance.bootstrap.lineup import decide
-from appliance.bootstrap.request_wiring import build_request_path, key_file
+from appliance.bootstrap.request_wiring import build_request_path
 from appliance.bootstrap.server import listen
 from appliance.config import Settings
 from appliance.domain.fleet import Fleet

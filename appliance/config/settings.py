@@ -7,6 +7,7 @@ from typing import Literal, Self
 
 from pydantic import Field, PrivateAttr, model_validator
 
+from appliance.config.access import AccessSettings
 from appliance.config.coordinator import CoordinatorSettings
 from appliance.config.engines import EnginesSettings, ModelsSettings, PoolMember
 from appliance.config.ledger import LedgerSettings
@@ -38,6 +39,8 @@ class Settings(Section):
     """Which model plays which role."""
     coordinator: CoordinatorSettings = Field(default_factory=lambda: CoordinatorSettings())
     """How `auto` answers."""
+    access: AccessSettings = Field(default_factory=lambda: AccessSettings())
+    """Who may come in besides those with a key of the key file."""
     policy: PolicySettings = Field(default_factory=lambda: PolicySettings())
     """Which data may go where, and what tenants may use."""
     ledger: LedgerSettings = Field(default_factory=lambda: LedgerSettings())

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sqlalchemy import Column, Float, Index, Integer, MetaData, String, Table, Text
+from sqlalchemy import Column, Float, ForeignKey, Index, Integer, MetaData, String, Table, Text
 
 metadata = MetaData()
 
@@ -20,7 +20,63 @@ traces = Table(
     Column("calls", Integer, nullable=False),
     Column("total_tokens", Integer, nullable=False),
     Column("body", Text, nullable=False),
+    Column("delete_after_unix_s", Float),
     Index("traces_by_time", "created_unix_s"),
+    Index("traces_by_end", "delete_after_unix_s"),
     # With all that a list filters by, so that lines of other outcomes are passed over without reading their bodies.
     Index("traces_of_tenant", "tenant", "created_unix_s", "trace_id", "strategy", "outcome"),
+)
+
+tenants = Table(
+    "tenants",
+    metadata,
+    Column("name", String, primary_key=True),
+    Column("policy", String, nullable=False),
+    Column("labels", Text, nullable=False),
+    Column("note", Text, nullable=False),
+    Column("created_unix_s", Float, nullable=False),
+    Column("disabled_unix_s", Float),
+)
+
+api_keys = Table(
+    "api_keys",
+    metadata,
+    Column("key_id", String, primary_key=True),
+    Column("tenant", String, ForeignKey("tenants.name"), nullable=False),
+    Column("digest", String, nullable=False, unique=True),
+    Column("scopes", Text, nullable=False),
+    Column("labels", Text, nullable=False),
+    Column("note", Text, nullable=False),
+    Column("created_unix_s", Float, nullable=False),
+    Column("expires_unix_s", Float),
+    Column("revoked_unix_s", Float),
+    Column("replaced_by", String),
+)
+
+# One row. `version` grows with each change of tenants and keys, so that a running appliance reads them only then.
+access_state = Table(
+    "access_state",
+    metadata,
+    Column("id", Integer, primary_key=True, autoincrement=False),
+    Column("version", Integer, nullable=False),
+    Column("pepper_check", String, nullable=False),
+)
+
+quota_shares = Table(
+    "quota_shares",
+    metadata,
+    Column("tenant", String, primary_key=True),
+    Column("name", String, primary_key=True),
+    Column("process", String, primary_key=True),
+    Column("share", Float, nullable=False),
+    Column("wanted", Float, nullable=False),
+    Column("renewed_unix_s", Float, nullable=False),
+)
+
+quota_spent = Table(
+    "quota_spent",
+    metadata,
+    Column("tenant", String, primary_key=True),
+    Column("period", String, primary_key=True),
+    Column("gpu_s", Float, nullable=False),
 )

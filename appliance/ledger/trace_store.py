@@ -9,7 +9,7 @@ from concurrent.futures import Future
 from typing import Any, TypeVar
 
 from pydantic import TypeAdapter, ValidationError
-from sqlalchemy import Connection, delete, insert, select
+from sqlalchemy import Connection, and_, delete, insert, or_, select
 
 from appliance.domain.trace import Outcome, Trace
 from appliance.errors import LedgerError
@@ -55,12 +55,21 @@ class TraceStore:
         lines = tuple(TraceSummary(**{**row, "outcome": Outcome(row["outcome"])}) for row in rows)
         return paged(lines, query.limit)
 
-    async def prune(self, older_than_unix_s: float) -> int:
-        """Delete traces made before this wall time; returns how many.
+    async def prune(self, older_than_unix_s: float, now_unix_s: float) -> int:
+        """Delete traces made before this wall time, and those whose own time is over; returns how many.
 
         Group by group, so that what is saved meanwhile need not wait for all of them.
         """
-        older = select(traces.c.trace_id).where(traces.c.created_unix_s < older_than_unix_s).limit(_GROUP)
+        older = (
+            select(traces.c.trace_id)
+            .where(
+                or_(
+                    and_(traces.c.delete_after_unix_s.is_(None), traces.c.created_unix_s < older_than_unix_s),
+                    traces.c.delete_after_unix_s < now_unix_s,
+                )
+            )
+            .limit(_GROUP)
+        )
         group = delete(traces).where(traces.c.trace_id.in_(older.scalar_subquery()))
         pruned = 0
         while count := await self._database.run(lambda connection: connection.execute(group).rowcount):
@@ -123,5 +132,6 @@ def _row(trace: Trace) -> dict[str, Any]:
         "duration_s": trace.duration_s,
         "calls": len(trace.calls),
         "total_tokens": trace.usage.total_tokens,
+        "delete_after_unix_s": trace.delete_after_unix_s,
         "body": _TRACE.dump_json(trace).decode(),
     }
