@@ -16,6 +16,13 @@ ApplianceError
 │   ├── NotAuthenticated   no key or a wrong one
 │   ├── NotAllowed         a policy forbids it
 │   └── NotFound           no such trace
+├── BundleError            a bundle could not be made, read or installed
+│   ├── SignatureInvalid   not signed, or not by a key that is trusted
+│   ├── ManifestInvalid    the signed list of contents is malformed, unsafe, or of an unknown version
+│   ├── BundleDamaged      contents differ from the list
+│   ├── BundleIncomplete   parts of it are missing or cut off
+│   ├── BaseMissing        what a differential bundle builds on is not installed
+│   └── ContentRefused     something may not be in a bundle: its format, licence or origin
 ├── LedgerError            what is stored can't be read
 ├── BudgetExhausted        a limit of the request was reached and no answer could be given within it
 ├── Overloaded             the appliance has no room at present; try again
@@ -28,6 +35,8 @@ Only `gateway/error_responses.py` turns one into an HTTP status, only `cli/` int
 """
 
 from __future__ import annotations
+
+from collections.abc import Sequence
 
 
 class ApplianceError(Exception):
@@ -105,6 +114,39 @@ class NotAllowed(RequestError):
 
 class NotFound(RequestError):
     """No such trace."""
+
+
+class BundleError(ApplianceError):
+    """A bundle could not be made, read or installed."""
+
+
+class SignatureInvalid(BundleError):
+    """Not signed, or not by a key that is trusted."""
+
+
+class ManifestInvalid(BundleError):
+    """The signed list of contents is malformed, unsafe, or of a version that is not known here."""
+
+
+class BundleDamaged(BundleError):
+    """Contents differ from the list. `problems` names each bad file."""
+
+    def __init__(self, problems: Sequence[str]) -> None:
+        more = f" (and {len(problems) - 1} more; `appliance bundle verify` names all)" if len(problems) > 1 else ""
+        super().__init__(problems[0] + more)
+        self.problems = tuple(problems)
+
+
+class BundleIncomplete(BundleError):
+    """Parts of it are missing or cut off."""
+
+
+class BaseMissing(BundleError):
+    """What a differential bundle builds on is not installed here."""
+
+
+class ContentRefused(BundleError):
+    """Something may not be in a bundle: its format, licence or origin."""
 
 
 class LedgerError(ApplianceError):

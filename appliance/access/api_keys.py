@@ -72,8 +72,8 @@ def _checked(pepper: bytes, where: str) -> bytes:
 def _make(file: Path) -> None:
     """In one step, and never over one that another process made meanwhile."""
     file.parent.mkdir(parents=True, exist_ok=True)
-    draft = file.with_name(f"{file.name}.{os.getpid()}.draft")
-    descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    draft = file.with_name(f"{file.name}.{secrets.token_hex(4)}.draft")
+    descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     with os.fdopen(descriptor, "w", encoding="ascii") as opened:
         opened.write(f"{secrets.token_hex(_LEAST_PEPPER_BYTES)}\n")
     try:

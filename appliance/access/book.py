@@ -84,12 +84,12 @@ class TenantBook:
         entry = self._entries.get(self._digester.digest(bearer))
         if entry is None or entry.expires_unix_s <= self._wall_clock():
             return None
-        self._fresh()
+        self.ensure_fresh()
         return entry.tenant
 
     def tenant(self, name: str, scopes: frozenset[Scope], labels: frozenset[str], credential: str) -> Tenant:
         """A tenant that something else than a key speaks for. Raises NotAuthenticated where it may not come in."""
-        self._fresh()
+        self.ensure_fresh()
         record = self._tenants.get(name)
         if record is None:
             raise NotAuthenticated(f"tenant {name[:100]} is not known here; make it with `appliance tenants create`")
@@ -119,7 +119,8 @@ class TenantBook:
             await asyncio.sleep(LOOK_EVERY_S)
             await self.look()
 
-    def _fresh(self) -> None:
+    def ensure_fresh(self) -> None:
+        """Raises AccessUnknown where the ledger has not answered for so long that a key may have been revoked."""
         if self._clock() - self._looked_s > _STALE_S:
             raise AccessUnknown("the ledger does not answer, so keys can't be checked; see the appliance's log")
 

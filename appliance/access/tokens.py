@@ -47,6 +47,7 @@ class _Taken:
     """A token that was checked, as long as nothing that it was checked by changes."""
 
     tenant: Tenant
+    issuer: Issuer
     ends_unix_s: float
     versions: tuple[int, int]
 
@@ -76,7 +77,8 @@ class TokenReader:
         digest = hashlib.sha256(bearer).digest()
         taken = self._taken.get(digest)
         if taken is not None and self._holds(taken):
-            return taken.tenant
+            self._book.ensure_fresh()
+            return None if taken.issuer.keys.due else taken.tenant
         try:
             return self._checked(bearer, digest)
         except _KeyNotKnown:
@@ -108,7 +110,7 @@ class TokenReader:
         tenant = self._tenant(claims, issuer)
         if len(self._taken) >= _REMEMBERED:
             self._taken.clear()
-        self._taken[digest] = _Taken(tenant, float(claims["exp"]) + issuer.leeway_s, self._versions())
+        self._taken[digest] = _Taken(tenant, issuer, float(claims["exp"]) + issuer.leeway_s, self._versions())
         return tenant
 
     def _issuer_of(self, bearer: bytes) -> Issuer:

@@ -18,6 +18,7 @@ from appliance.config import Settings
 from appliance.config.access import IssuerSettings
 from appliance.domain.policy import DataPolicy
 from appliance.domain.tenant import DEFAULT, Tenant
+from appliance.errors import ConfigError
 from appliance.gateway.auth import Authenticator, OpenDoor, read_or_make_keys
 from appliance.gateway.doorkeeper import Doorkeeper
 from appliance.ledger.access_store import AccessStore
@@ -43,6 +44,10 @@ def open_keys(settings: Settings, database: Database, environment: Mapping[str, 
 
 def open_ledger(settings: Settings, environment: Mapping[str, str] = os.environ) -> Database:
     """The ledger of a configuration, whether an appliance runs on it or not."""
+    try:
+        settings.data_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
+    except OSError as error:
+        raise ConfigError(f"data_dir: {settings.data_dir} can't be used: {error.strerror}") from None
     return Database(ledger_place(settings, environment))
 
 

@@ -70,13 +70,14 @@ def build_request_path(
             models=_listings(settings, models),
             max_body_bytes=settings.server.max_body_bytes,
             keep_alive_s=settings.server.keep_alive_s,
+            rate_limits=coordinator.limits.headers,
             open_paths=frozenset(settings.server.open_paths),
         ),
         version=version("appliance"),
     )
     return RequestPath(
         RequestParts(
-            server=HttpServer(app, listener),
+            server=HttpServer(app, listener, settings.server.tls),
             coordinator=coordinator,
             dispatcher=dispatcher,
             client=client,

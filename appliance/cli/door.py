@@ -14,6 +14,15 @@ from appliance import errors
 RUNTIME_FAILURE = 1
 WRONG_INPUT = 2
 INTERRUPTED = 130
+BUNDLE_EXITS = {
+    errors.SignatureInvalid: 3,
+    errors.ManifestInvalid: 4,
+    errors.BundleDamaged: 5,
+    errors.BundleIncomplete: 6,
+    errors.BaseMissing: 7,
+    errors.ContentRefused: 8,
+}
+"""So that an installer can tell what to do: ask its makers, copy again, fetch the base, or give up."""
 
 
 class DoorGroup(TyperGroup):
@@ -31,7 +40,9 @@ class DoorGroup(TyperGroup):
 
 
 def exit_code(error: errors.ApplianceError) -> int:
-    """2 for what the caller wrote, 1 for what went wrong."""
+    """2 for what the caller wrote, 1 for what went wrong, and a code for each thing that can be wrong with a bundle."""
+    if type(error) in BUNDLE_EXITS:
+        return BUNDLE_EXITS[type(error)]
     wrong_input = (errors.ConfigError, errors.CatalogError, errors.RequestError)
     return WRONG_INPUT if isinstance(error, wrong_input) else RUNTIME_FAILURE
 

@@ -23,7 +23,7 @@ from appliance.errors import ConfigError, InvalidRequest
 commands = typer.Typer(help="Keys of tenants. A key is shown once, when it is made.", no_args_is_help=True)
 
 IdArgument = Annotated[str, typer.Argument(metavar="KEY", help="The id of the key: the 8 characters after `sk-`.")]
-ExpiresOption = Annotated[str | None, typer.Option("--expires", help="Valid for so long: 30m, 12h, 90d. Default: ever.")]
+ExpiresOption = Annotated[str | None, typer.Option("--expires", help="Valid for so long: 30m, 12h, 90d. Or ever.")]
 
 _SECONDS: Final = {"s": 1, "m": 60, "h": 3_600, "d": 86_400}
 
@@ -84,7 +84,9 @@ def list_(
 @commands.command()
 def rotate(
     key_id: IdArgument,
-    overlap: Annotated[str, typer.Option("--overlap", help="The old key stays valid for so long: 0s, 12h, 7d.")] = "24h",
+    overlap: Annotated[
+        str, typer.Option("--overlap", help="The old key stays valid for so long: 0s, 12h, 7d.")
+    ] = "24h",
     expires: Annotated[
         str | None, typer.Option("--expires", help="The new key is valid for so long. Default: as the old one was.")
     ] = None,

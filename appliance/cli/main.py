@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from appliance.cli import ask, config, models, plan, status, trace, up
+from appliance.cli import ask, bundle, config, keys, models, plan, policy, status, tenants, trace, up
 from appliance.cli import eval as evaluation
 from appliance.cli.door import DoorGroup
 
@@ -22,4 +22,8 @@ app.command()(plan.plan)
 app.add_typer(trace.commands, name="trace")
 app.add_typer(config.commands, name="config")
 app.add_typer(models.commands, name="models")
+app.add_typer(bundle.commands, name="bundle")
+app.add_typer(tenants.commands, name="tenants")
+app.add_typer(keys.commands, name="keys")
+app.add_typer(policy.commands, name="policy")
 app.add_typer(evaluation.commands, name="eval")

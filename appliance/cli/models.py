@@ -4,20 +4,18 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 from rich.console import Console
-from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn, TransferSpeedColumn
 
 from appliance.bootstrap.planning import with_geometry
 from appliance.catalog.draft import draft, id_of, publish, refuse_taken
-from appliance.catalog.files import Progress as Report
 from appliance.catalog.loader import find, load_catalog
 from appliance.catalog.manifest import model_files
 from appliance.catalog.store import problems
+from appliance.cli.byte_bar import byte_bar
 from appliance.cli.door import WRONG_INPUT, complain
 from appliance.cli.model_facts import facts, summary
 from appliance.cli.model_view import listing, show
@@ -72,7 +70,7 @@ def verify(
     for model_id in models or [member.model for member in settings.pool]:
         model = find(catalog, model_id)
         total = sum(file.size_bytes for file in model.files)
-        with _bar(model_id, total) as report:
+        with byte_bar(model_id, total) as report:
             found = problems(model, settings.models.store / model_id, progress=report)
         for problem in found:
             complain(problem)
@@ -105,7 +103,7 @@ def add(
         raise ConfigError(f"{settings.source}: models.catalog: {catalog} is no directory; make it or name another")
     refuse_taken(catalog, said["id"])
     total = sum(file.stat().st_size for file in model_files(path) if file.is_file())
-    with _bar(said["id"], total) as report:
+    with byte_bar(said["id"], total) as report:
         written = draft(path, said, report)
     file = publish(written.text, catalog, written.model.model_id)
     typer.echo(f"{file}: {written.model.parameters:,} parameters, {len(written.model.files)} files")
@@ -119,15 +117,3 @@ def _left_to_do(settings: Settings, path: Path, said: dict[str, Any], derived: t
     home = settings.models.store / said["id"]
     if path.resolve() != home.resolve():
         yield f"engines look for it in {home}; put the files there, then run `appliance models verify {said['id']}`"
-
-
-@contextmanager
-def _bar(name: str, total_bytes: int) -> Iterator[Report]:
-    """A progress bar on stderr for the bytes that are read; nothing where stderr is no terminal."""
-    console = Console(stderr=True)
-    columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TransferSpeedColumn())
-    with Progress(
-        *columns, TimeRemainingColumn(), console=console, transient=True, disable=not console.is_terminal
-    ) as bar:
-        task = bar.add_task(name, total=total_bytes)
-        yield lambda size_bytes: bar.update(task, advance=size_bytes)

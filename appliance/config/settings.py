@@ -8,6 +8,7 @@ from typing import Literal, Self
 from pydantic import Field, PrivateAttr, model_validator
 
 from appliance.config.access import AccessSettings
+from appliance.config.bundle import BundleSettings
 from appliance.config.coordinator import CoordinatorSettings
 from appliance.config.engines import EnginesSettings, ModelsSettings, PoolMember
 from appliance.config.ledger import LedgerSettings
@@ -49,6 +50,8 @@ class Settings(Section):
     """What is told to an OpenTelemetry collector."""
     placement: PlacementSettings = Field(default_factory=lambda: PlacementSettings())
     """What a placement plan goes by, and whether it is followed."""
+    bundle: BundleSettings = Field(default_factory=lambda: BundleSettings())
+    """What is taken across an air gap."""
 
     _source: str = PrivateAttr(default="")
 

@@ -12,7 +12,9 @@ from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 
+from appliance.access.limits import Headers
 from appliance.domain.fleet import Fleet
+from appliance.domain.tenant import Tenant
 from appliance.gateway import operations, replay, traces
 from appliance.gateway.auth import Authenticator
 from appliance.gateway.error_responses import http_error
@@ -20,6 +22,7 @@ from appliance.gateway.middleware.access import Access
 from appliance.gateway.middleware.authentication import Authentication
 from appliance.gateway.middleware.body_limit import BodyLimit
 from appliance.gateway.middleware.door import Door
+from appliance.gateway.middleware.rate_limits import HeadersOf, RateLimits
 from appliance.gateway.middleware.request_ids import RequestIds
 from appliance.gateway.openai import chat, models, plan
 from appliance.gateway.openai.answers import Answerer
@@ -31,6 +34,10 @@ from appliance.telemetry.metrics import Metrics
 
 OPEN_PATHS: Final = frozenset({"/health"})
 """What needs no key unless the configuration says more. Exact paths: everything else is closed."""
+
+
+def _no_limits(_tenant: Tenant, _now_s: float) -> Headers:
+    return []
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +55,7 @@ class GatewayParts:
     max_body_bytes: int
     keep_alive_s: float
     open_paths: frozenset[str] = OPEN_PATHS
+    rate_limits: HeadersOf = _no_limits
 
 
 def build(parts: GatewayParts, *, version: str) -> FastAPI:
@@ -75,6 +83,7 @@ def _middleware(parts: GatewayParts) -> list[Middleware]:
     return [
         Middleware(RequestIds),
         Middleware(Access, metrics=parts.metrics),
+        Middleware(RateLimits, headers_of=parts.rate_limits),
         Middleware(Door),
         Middleware(Authentication, authenticator=parts.authenticator, open_paths=parts.open_paths),
         Middleware(BodyLimit, max_body_bytes=parts.max_body_bytes),
