@@ -3,39 +3,36 @@
 from __future__ import annotations
 
 import asyncio
-import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
+from typing import Any
 
-from appliance.access.book import TenantBook
 from appliance.bootstrap.demand_tally import DemandTally
+from appliance.bootstrap.ending import ended
 from appliance.bootstrap.server import HttpServer
+from appliance.bootstrap.upkeep import Upkeep
 from appliance.coordinator.coordinator import Coordinator
 from appliance.dispatch.dispatcher import Dispatcher
 from appliance.engines.client import EngineClient
-from appliance.ledger.trace_store import TraceStore
 from appliance.telemetry.metrics import Metrics
-
-_DAY_S = 86_400
 
 
 @dataclass(frozen=True, slots=True)
 class RequestParts:
     """What a request path is made of. `save_interrupted` makes traces of what a killed process was answering.
 
-    `keep_days` is None where somebody else deletes old traces, `book` where no key is asked for.
+    `upkeep` is None where somebody else deletes what is old. What stands in `background` runs from start to stop.
     """
 
     server: HttpServer
     coordinator: Coordinator
     dispatcher: Dispatcher
     client: EngineClient
-    traces: TraceStore
     tally: DemandTally
     metrics: Metrics
-    keep_days: int | None
-    book: TenantBook | None
+    upkeep: Upkeep | None
+    background: tuple[Callable[[], Coroutine[Any, Any, None]], ...]
     save_interrupted: Callable[[], Awaitable[int]]
 
 
@@ -45,7 +42,7 @@ class RequestPath:
     def __init__(self, parts: RequestParts) -> None:
         self.parts = parts
         self._answering: asyncio.Task[None] | None = None
-        self._looking: asyncio.Task[None] | None = None
+        self._background: list[asyncio.Task[None]] = []
 
     @property
     def url(self) -> str:
@@ -60,27 +57,23 @@ class RequestPath:
     async def start(self) -> None:
         """Answer at once; then see to what earlier runs left."""
         parts = self.parts
-        if parts.book is not None:
-            self._looking = asyncio.create_task(parts.book.run(), name="tenants and keys")
         self._answering = asyncio.create_task(parts.server.serve(), name="gateway")
-        if parts.keep_days is not None:
-            now_unix_s = time.time()
-            await parts.traces.prune(now_unix_s - parts.keep_days * _DAY_S, now_unix_s)
+        background = parts.background
+        if parts.upkeep is not None:
+            await parts.upkeep.once()
+            background = (*background, parts.upkeep.run)
         await parts.save_interrupted()
+        self._background += [asyncio.create_task(run()) for run in background]
 
     async def stop(self) -> None:
         """Take no more requests and let those in flight end for a while."""
         parts = self.parts
         async with AsyncExitStack() as steps:  # from the last one upwards
+            for task in self._background:
+                steps.push_async_callback(ended, task)
             steps.push_async_callback(parts.client.close)
             steps.push_async_callback(parts.coordinator.close)
-            steps.push_async_callback(self._stop_looking)
             steps.push_async_callback(self._stop_answering)
-
-    async def _stop_looking(self) -> None:
-        if self._looking is not None:
-            self._looking.cancel()
-            await asyncio.wait({self._looking})
 
     async def _stop_answering(self) -> None:
         self.parts.server.stop()

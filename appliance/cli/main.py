@@ -4,7 +4,22 @@ from __future__ import annotations
 
 import typer
 
-from appliance.cli import ask, bundle, config, keys, models, plan, policy, status, tenants, trace, up
+from appliance.cli import (
+    ask,
+    bundle,
+    config,
+    engines,
+    keys,
+    models,
+    plan,
+    policy,
+    serve,
+    status,
+    tenants,
+    trace,
+    up,
+    usage,
+)
 from appliance.cli import eval as evaluation
 from appliance.cli.door import DoorGroup
 
@@ -16,9 +31,12 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 app.command()(up.up)
+app.command()(serve.serve)
+app.command()(engines.engines)
 app.command()(ask.ask)
 app.command()(status.status)
 app.command()(plan.plan)
+app.command()(usage.usage)
 app.add_typer(trace.commands, name="trace")
 app.add_typer(config.commands, name="config")
 app.add_typer(models.commands, name="models")

@@ -41,8 +41,17 @@ class ServerSettings(Section):
     """Larger request bodies are refused."""
     tls: TlsSettings | None = None
     """Speak HTTPS. Without it, put what speaks TLS in front, or keep the door on loopback."""
+    max_choices: int = Field(4, ge=1, le=16)
+    """Answers that one request may ask for at once (`n`)."""
+    max_images: int = Field(8, ge=0)
+    """Images that one request may show to a model that reads them."""
     keep_alive_s: float = Field(10, gt=0)
     """A stream that has nothing to say for so long sends a comment, so that proxies keep it open."""
+
+    drain_timeout_s: float = Field(5, ge=0)
+    """Answers in flight get this long when the gateway stops."""
+    workers: int = Field(1, ge=1, le=64)
+    """Processes that answer requests. More than one use more cores; `--workers` wins over it."""
 
     @model_validator(mode="after")
     def _open_only_on_loopback(self) -> Self:

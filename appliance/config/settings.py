@@ -9,7 +9,9 @@ from pydantic import Field, PrivateAttr, model_validator
 
 from appliance.config.access import AccessSettings
 from appliance.config.bundle import BundleSettings
+from appliance.config.cluster import ClusterSettings
 from appliance.config.coordinator import CoordinatorSettings
+from appliance.config.dispatch import DispatchSettings
 from appliance.config.engines import EnginesSettings, ModelsSettings, PoolMember
 from appliance.config.ledger import LedgerSettings
 from appliance.config.placement import PlacementSettings
@@ -38,6 +40,8 @@ class Settings(Section):
     """The models that are served."""
     roles: RolesSettings
     """Which model plays which role."""
+    dispatch: DispatchSettings = Field(default_factory=lambda: DispatchSettings())
+    """Which engine gets a call."""
     coordinator: CoordinatorSettings = Field(default_factory=lambda: CoordinatorSettings())
     """How `auto` answers."""
     access: AccessSettings = Field(default_factory=lambda: AccessSettings())
@@ -50,6 +54,8 @@ class Settings(Section):
     """What is told to an OpenTelemetry collector."""
     placement: PlacementSettings = Field(default_factory=lambda: PlacementSettings())
     """What a placement plan goes by, and whether it is followed."""
+    cluster: ClusterSettings = Field(default_factory=lambda: ClusterSettings())
+    """How gateways and packs find and trust each other where they run apart."""
     bundle: BundleSettings = Field(default_factory=lambda: BundleSettings())
     """What is taken across an air gap."""
 

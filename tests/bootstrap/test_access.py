@@ -44,7 +44,7 @@ async def asked(
     database = open_ledger(settings)
     AccessStore(database, lambda: 0.0).create(TenantRecord("acme"))
     authenticator, _ = build_authenticator(settings, data_policy(settings, {}), database)
-    server = HttpServer(House(authenticator=authenticator).app, listen("127.0.0.1", 0), tls)
+    server = HttpServer(House(authenticator=authenticator).app, listen("127.0.0.1", 0), tls=tls)
     serving = asyncio.create_task(server.serve())
     port = int(server.url.rsplit(":", 1)[1])
     try:
@@ -158,7 +158,7 @@ def test_tls_files_that_can_not_be_used(tmp_path: Path, missing: str) -> None:
     tls = TlsSettings(**(files | {missing: tmp_path / "nowhere"}))
     listener = listen("127.0.0.1", 0)
     with listener, pytest.raises(ConfigError, match=r"server\.tls.*nowhere"):
-        HttpServer(House().app, listener, tls)
+        HttpServer(House().app, listener, tls=tls)
 
 
 @pytest.mark.parametrize(

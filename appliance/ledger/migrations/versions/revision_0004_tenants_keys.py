@@ -1,16 +1,16 @@
-"""Tenants and their keys, the shares and the months of their limits, and the moment at which a trace is to go."""
+"""Tenants and their keys, and the shares and the months of their limits."""
 
 from __future__ import annotations
 
 import sqlalchemy as sa
 from alembic import op
 
-revision = "0002_tenants_keys"
-down_revision = "0001_traces"
+revision = "0004_tenants_keys"
+down_revision = "0003_usage_audit"
 
 
 def upgrade() -> None:
-    """Make the tables; traces of before have no moment of their own."""
+    """Make the tables."""
     op.create_table(
         "tenants",
         sa.Column("name", sa.String(), nullable=False, primary_key=True),
@@ -54,5 +54,3 @@ def upgrade() -> None:
         sa.Column("period", sa.String(), nullable=False, primary_key=True),
         sa.Column("gpu_s", sa.Float(), nullable=False),
     )
-    op.add_column("traces", sa.Column("delete_after_unix_s", sa.Float()))
-    op.create_index("traces_by_end", "traces", ["delete_after_unix_s"])
