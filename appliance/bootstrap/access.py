@@ -17,7 +17,7 @@ from appliance.bootstrap.ledger import ledger_place
 from appliance.config import Settings
 from appliance.config.access import IssuerSettings
 from appliance.domain.policy import DataPolicy
-from appliance.domain.tenant import DEFAULT, Tenant
+from appliance.domain.tenant import DEFAULT, Scope, Tenant
 from appliance.errors import ConfigError
 from appliance.gateway.auth import Authenticator, OpenDoor, read_or_make_keys
 from appliance.gateway.doorkeeper import Doorkeeper
@@ -101,7 +101,7 @@ def _issuer(settings: Settings, said: IssuerSettings) -> Issuer:
         tenant_claim=said.tenant_claim,
         tenants=said.tenants,
         scope_claim=said.scope_claim,
-        scopes={word: frozenset(scopes) for word, scopes in said.scopes.items()},
+        scopes={word: frozenset(map(Scope, scopes)) for word, scopes in said.scopes.items()},
         labels_claim=said.labels_claim,
     )
 
@@ -111,7 +111,8 @@ def _certificates(settings: Settings, book: TenantBook) -> CertificateMap | None
     if not said.certificates:
         return None
     speakers = {
-        one.name: Speaker(one.tenant, frozenset(one.scopes), frozenset(one.labels)) for one in said.certificates
+        one.name: Speaker(one.tenant, frozenset(map(Scope, one.scopes)), frozenset(one.labels))
+        for one in said.certificates
     }
     proxy = None if said.proxy is None else TrustedProxy(said.proxy.header.encode(), said.proxy.trusts)
     return CertificateMap(speakers, book, proxy)

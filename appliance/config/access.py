@@ -12,12 +12,18 @@ from pydantic import AfterValidator, Field, StringConstraints, model_validator
 
 from appliance.config.section import Section
 from appliance.domain.identifier import Identifier
-from appliance.domain.tenant import Scope
 
 Algorithm = Literal["RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA"]
 
 
-_BY_NAME: dict[str, tuple[Scope, ...]] = {scope.value: (scope,) for scope in Scope}
+ScopeName = Literal["inference", "traces", "metrics", "admin"]
+
+_BY_NAME: dict[str, tuple[ScopeName, ...]] = {
+    "inference": ("inference",),
+    "traces": ("traces",),
+    "metrics": ("metrics",),
+    "admin": ("admin",),
+}
 
 
 def _network(address: str) -> str:
@@ -53,7 +59,7 @@ class IssuerSettings(Section):
     """Values of that claim → tenants. Null: the value is the tenant's name. What is not named here is refused."""
     scope_claim: str = "scope"
     """The claim with the scopes: words in a string, or a list."""
-    scopes: dict[str, tuple[Scope, ...]] = Field(default_factory=lambda: _BY_NAME)
+    scopes: dict[str, tuple[ScopeName, ...]] = Field(default_factory=lambda: _BY_NAME)
     """Words of that claim → scopes; others are passed over. A token without any opens nothing."""
     labels_claim: str | None = None
     """A claim with labels (a list, or words) that all requests with the token bear."""
@@ -77,7 +83,7 @@ class CertificateSettings(Section):
     """Its subject as RFC 4514 writes it (`CN=billing,OU=Services,O=Bank`), or one of its URIs (`URI:spiffe://…`)."""
     tenant: Identifier
     """The tenant that it speaks for."""
-    scopes: tuple[Scope, ...] = (Scope.INFERENCE,)
+    scopes: tuple[ScopeName, ...] = ("inference",)
     """What it opens."""
     labels: tuple[Identifier, ...] = ()
     """Labels that all its requests bear."""
