@@ -15,6 +15,7 @@ from appliance.access.book import TenantBook
 from appliance.domain.tenant import ALL_SCOPES, Scope
 from appliance.errors import AccessUnknown, ConfigError, LedgerError, NotAuthenticated, NotFound
 from tests.access.house import Ledger, ledger
+from tests.fakes.virtual_time import run
 
 
 @pytest.fixture
@@ -170,3 +171,25 @@ def test_changes_at_once_each_raise_the_version(kept: Ledger) -> None:
         list(threads.map(lambda _: kept.key("acme"), range(20)))
     after = kept.store.snapshot()
     assert (after.version, len(after.keys)) == (before + 20, 20)
+
+
+def test_it_looks_every_second(local: Ledger) -> None:
+    looks: list[float] = []
+
+    async def main() -> None:
+        loop = asyncio.get_running_loop()
+
+        class Noting:
+            async def read(self, _work: object) -> int:
+                looks.append(loop.time())
+                return 0
+
+        book = local.book(clock=loop.time)
+        book._ledger = Noting()  # type: ignore[assignment]
+        began_s = loop.time()
+        looking = asyncio.create_task(book.run())
+        await asyncio.sleep(5.5)
+        looking.cancel()
+        assert [round(at_s - began_s, 6) for at_s in looks] == [1, 2, 3, 4, 5]
+
+    run(main())
