@@ -5,7 +5,7 @@ Everything here is synchronous and takes microseconds. One instance belongs to o
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from math import inf
 from typing import Final
@@ -46,10 +46,14 @@ class Refused:
 
 @dataclass(slots=True)
 class Limits:
-    """All accounts. Tenants get one when they are first seen; `on_new` hears of it."""
+    """All accounts. Tenants get one when they are first seen; `on_new` hears of it, and of other limits of one.
+
+    `more` gets more of a limit that refused, from the other processes that share it; None where there are none.
+    """
 
     policy: DataPolicy
     on_new: Callable[[TenantAccount], None] = lambda _account: None
+    more: Callable[[TenantAccount, str], Awaitable[None]] | None = None
     _accounts: dict[str, TenantAccount] = field(default_factory=dict)
     _adopted: dict[str, str] = field(default_factory=dict)
 
@@ -68,6 +72,16 @@ class Limits:
     def hold_nothing(self) -> bool:
         """Every account is even."""
         return all(account.holds_nothing for account in self._accounts.values())
+
+    async def enter(self, request: TenantRequest, clock: Callable[[], float]) -> None:
+        """Count a request in, with more of a limit where other processes leave it some. Raises LimitReached."""
+        try:
+            request.enter(clock())
+        except LimitReached as refused:
+            if self.more is None:
+                raise
+            await self.more(request.account, refused.limit)
+            request.enter(clock())
 
     def admit(self, tenant: Tenant, tokens_estimate: float, now_s: float, gpu_s: float = 0.0) -> Admitted | Refused:
         """Count one request of one call in, and hold what it may take at the most."""

@@ -12,6 +12,8 @@ from appliance.access.api_keys import Digester, read_or_make_pepper
 from appliance.access.book import TenantBook
 from appliance.access.certificates import CertificateMap, Speaker, TrustedProxy
 from appliance.access.jwks import KeySet, from_file, from_url
+from appliance.access.keeper import LimitKeeper
+from appliance.access.limits import Limits
 from appliance.access.tokens import Issuer, TokenReader
 from appliance.bootstrap.ledger import ledger_place
 from appliance.config import Settings
@@ -22,7 +24,7 @@ from appliance.errors import ConfigError
 from appliance.gateway.auth import Authenticator, OpenDoor, read_or_make_keys
 from appliance.gateway.doorkeeper import Doorkeeper
 from appliance.ledger.access_store import AccessStore
-from appliance.ledger.database import Database
+from appliance.ledger.database import POSTGRESQL, Database
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +78,12 @@ def build_authenticator(
     )
     issuers = [_issuer(settings, issuer) for issuer in settings.access.issuers]
     return Doorkeeper(book, TokenReader(issuers, book) if issuers else None, _certificates(settings, book)), book
+
+
+def build_keeper(settings: Settings, limits: Limits, database: Database) -> LimitKeeper:
+    """What keeps limits in step with the ledger: divided where workers, or replicas on PostgreSQL, serve the same."""
+    shared = settings.server.workers > 1 or database.dialect == POSTGRESQL
+    return LimitKeeper(limits, database, shared=shared)
 
 
 def _everybody(settings: Settings, policy: DataPolicy) -> Tenant:

@@ -9,7 +9,7 @@ from dataclasses import replace
 from functools import partial
 from importlib.metadata import version
 
-from appliance.bootstrap.access import build_authenticator, open_ledger
+from appliance.bootstrap.access import build_authenticator, build_keeper, open_ledger
 from appliance.bootstrap.demand_tally import DemandTally
 from appliance.bootstrap.dispatching import dispatcher_of
 from appliance.bootstrap.interrupted import save_interrupted
@@ -61,6 +61,7 @@ def build_request_path(
     dispatcher = dispatcher_of(settings, fleet, client, policy)
     metrics.watch_lines(dispatcher.lines.levels, dispatcher.lines.longest_waits_s)
     coordinator = _coordinator(lineup, dispatcher, policy, counted, journal, salt_secret)
+    keeper = build_keeper(settings, coordinator.limits, ledger)
     app = build_gateway(
         GatewayParts(
             answerer=coordinator,
@@ -89,7 +90,7 @@ def build_request_path(
             tally=tally,
             metrics=metrics,
             upkeep=books.upkeep,
-            background=(books.energy.run, *([book.run] if book is not None else [])),
+            background=(books.energy.run, keeper.run, *([book.run] if book is not None else [])),
             save_interrupted=partial(save_interrupted, journal, books.traces, counted),
         )
     )
