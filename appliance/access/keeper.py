@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import secrets
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from math import inf
 from typing import Final, Protocol, TypeVar
@@ -29,9 +29,10 @@ T = TypeVar("T")
 TURN_S: Final = 0.25
 _SOON_S: Final = 0.05
 """A share that was refused so shortly after a turn is not asked for again."""
-_WAITS_EVERY_S: Final = 1.0
+_WAITED_TURNS: Final = 4
+_WAITS_EVERY_S: Final = 2.0
 """Of each tenant's requests, at most one in this time waits for what others may give."""
-_REMEMBERED_S: Final = 4 * TURN_S
+_REMEMBERED_S: Final = 6 * TURN_S
 """What was lacking is asked for so long, so that others hear of it and can give."""
 _HEADROOM: Final = 1.25
 _MONTHLY_PART: Final = 0.01
@@ -107,8 +108,11 @@ class LimitKeeper:
         if account.share_of(refused) > before or self._clock() - account.waited_s < _WAITS_EVERY_S:
             return
         account.waited_s = self._clock()
-        await asyncio.sleep(3 * TURN_S)  # by then the others have given what they don't need, if they have any
-        await self._turn_or_tell()
+        for _ in range(_WAITED_TURNS):  # the others give what they don't need, if they have any
+            await asyncio.sleep(TURN_S)
+            await self._turn_or_tell()
+            if account.share_of(refused) > before:
+                return
 
     async def _turn_or_tell(self, *, leaving: bool = False) -> None:
         try:
@@ -178,14 +182,8 @@ class LimitKeeper:
                 share = shares[account.name, IN_FLIGHT]
                 account.in_flight_share = heard(claim, share, float(account.in_flight))
             account.lease_until_s = asked_s + EXPIRES_S
-            for name in tuple(account.short):
-                given = said.get((account.name, name))
-                if given is None or shares[account.name, name] >= given.wanted or self._old(account, now_s):
-                    del account.short[name]
-
-    @staticmethod
-    def _old(account: TenantAccount, now_s: float) -> bool:
-        return now_s - account.short_s > _REMEMBERED_S
+            if account.short_s < asked_s:  # what was lacking since was not asked for yet
+                _forget(account, said, shares, now_s)
 
     def _begin(self, account: TenantAccount) -> None:
         """A new account, or one under other limits."""
@@ -223,3 +221,12 @@ def _of_window(account: TenantAccount, window: Window, now_s: float) -> Claim:
     wanted = needed * _HEADROOM + account.short.get(window.name, 0.0)
     whole = window.name == REQUESTS
     return Claim(account.name, window.name, window.limit, window.share, needed, wanted, window.window_s, whole=whole)
+
+
+def _forget(account: TenantAccount, said: Mapping[tuple[str, str], Claim], shares: Shares, now_s: float) -> None:
+    """What was lacking and is there now, or was long ago."""
+    for name in tuple(account.short):
+        claim = said.get((account.name, name))
+        there = claim is None or shares[account.name, name] >= claim.wanted
+        if there or now_s - account.short_s > _REMEMBERED_S:
+            del account.short[name]

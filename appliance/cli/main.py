@@ -7,6 +7,7 @@ import typer
 from appliance.cli import (
     ask,
     bundle,
+    chart,
     config,
     engines,
     keys,
@@ -44,4 +45,5 @@ app.add_typer(bundle.commands, name="bundle")
 app.add_typer(tenants.commands, name="tenants")
 app.add_typer(keys.commands, name="keys")
 app.add_typer(policy.commands, name="policy")
+app.add_typer(chart.commands, name="chart")
 app.add_typer(evaluation.commands, name="eval")
