@@ -127,6 +127,11 @@ class DataPolicy:
         """The policy of this name; None where there is none."""
         return self.policies.get(policy, _DEFAULT_POLICY if policy == DEFAULT else None)
 
+    def weight(self, policy: str) -> float:
+        """The share of its tenants where several wait."""
+        known = self.of(policy)
+        return 1.0 if known is None else known.weight
+
     def unknown(self, labels: Collection[str]) -> tuple[str, ...]:
         """The labels that have no rule, sorted."""
         return tuple(sorted(set(labels) - set(self.rules)))
