@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import socket
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from contextlib import ExitStack, closing
 from dataclasses import replace
 from functools import partial
@@ -13,14 +13,17 @@ from appliance.bootstrap.access import build_authenticator, build_keeper, open_l
 from appliance.bootstrap.demand_tally import DemandTally
 from appliance.bootstrap.dispatching import dispatcher_of
 from appliance.bootstrap.interrupted import save_interrupted
+from appliance.bootstrap.learned_head import learned_chooser
 from appliance.bootstrap.ledger import open_books
 from appliance.bootstrap.lineup import Lineup
 from appliance.bootstrap.listings import model_listings
 from appliance.bootstrap.model_priors import model_priors
 from appliance.bootstrap.options import coordinator_options, tool_callers
 from appliance.bootstrap.policy import data_policy
+from appliance.bootstrap.relaying import fast_path
 from appliance.bootstrap.request_path import RequestParts, RequestPath
 from appliance.bootstrap.server import HttpServer
+from appliance.bootstrap.share import ALONE, Share
 from appliance.bootstrap.strategies import load_strategies
 from appliance.bootstrap.traces import CountedTraces
 from appliance.bootstrap.verifier_calibrations import measured_thresholds
@@ -40,11 +43,18 @@ from appliance.telemetry.metrics import Metrics
 
 
 def build_request_path(
-    lineup: Lineup, fleet: Fleet, listener: socket.socket, held: ExitStack, *, salt_secret: bytes
+    lineup: Lineup,
+    fleet: Fleet,
+    listener: socket.socket,
+    held: ExitStack,
+    *,
+    salt_secret: bytes,
+    share: Share = ALONE,
+    all_metrics: Callable[[bytes], Awaitable[bytes]] | None = None,
 ) -> RequestPath:
     """A request path that answers nothing yet, over the engines that somebody else writes into `fleet`.
 
-    `held` closes what it opens. Raises ConfigError.
+    `held` closes what it opens. `all_metrics`: this process' own → those of all workers. Raises ConfigError.
     """
     settings, models = lineup.settings, lineup.models
     client, metrics = HttpEngineClient(), Metrics(models=list(models), fleet=fleet)
@@ -55,13 +65,14 @@ def build_request_path(
     held.callback(lambda: books.usage.settle().result())
     tally = DemandTally(settings.coordinator.virtual_model)
     counted = CountedTraces(books.traces, metrics, tally, _export(settings, metrics, held))
-    journal = held.enter_context(
-        closing(JournalFile(settings.below_data_dir(settings.ledger.journal_file), metrics.journal_failed))
-    )
+    journal = held.enter_context(closing(JournalFile(share.journal_file(settings), metrics.journal_failed)))
     dispatcher = dispatcher_of(settings, fleet, client, policy)
     metrics.watch_lines(dispatcher.lines.levels, dispatcher.lines.longest_waits_s)
     coordinator = _coordinator(lineup, dispatcher, policy, counted, journal, salt_secret)
     keeper = build_keeper(settings, coordinator.limits, ledger)
+    relay = fast_path(
+        settings, models, coordinator, dispatcher, policy, authenticator, metrics, books.usage, salt_secret
+    )
     app = build_gateway(
         GatewayParts(
             answerer=coordinator,
@@ -70,6 +81,7 @@ def build_request_path(
             usage=books.usage,
             fleet=fleet,
             metrics=metrics,
+            all_metrics=all_metrics,
             authenticator=authenticator,
             role_models=settings.role_models(),
             models=model_listings(settings, models),
@@ -78,6 +90,7 @@ def build_request_path(
             open_paths=frozenset(settings.server.open_paths),
             rate_limits=coordinator.limits.headers,
             limits=RequestLimits(settings.server.max_choices, settings.server.max_images),
+            relay=None if relay is None else relay.parts,
         ),
         version=version("appliance"),
     )
@@ -87,11 +100,12 @@ def build_request_path(
             coordinator=coordinator,
             dispatcher=dispatcher,
             client=client,
+            relay=relay,
             tally=tally,
             metrics=metrics,
-            upkeep=books.upkeep,
+            upkeep=books.upkeep if share.first else None,
             background=(books.energy.run, keeper.run, *([book.run] if book is not None else [])),
-            save_interrupted=partial(save_interrupted, journal, books.traces, counted),
+            save_interrupted=partial(save_interrupted, journal, books.traces, counted, share.left_journals(settings)),
         )
     )
 
@@ -138,4 +152,5 @@ def _coordinator(
         priors=model_priors(lineup),
         policy=policy,
         journal=journal,
+        learned=learned_chooser(settings, models),
     )

@@ -14,12 +14,14 @@ from appliance.cli import (
     models,
     plan,
     policy,
+    router,
     serve,
     status,
     tenants,
     trace,
     up,
     usage,
+    worker,
 )
 from appliance.cli import eval as evaluation
 from appliance.cli.door import DoorGroup
@@ -34,6 +36,7 @@ app = typer.Typer(
 app.command()(up.up)
 app.command()(serve.serve)
 app.command()(engines.engines)
+app.command(hidden=True)(worker.worker)
 app.command()(ask.ask)
 app.command()(status.status)
 app.command()(plan.plan)
@@ -47,3 +50,4 @@ app.add_typer(keys.commands, name="keys")
 app.add_typer(policy.commands, name="policy")
 app.add_typer(chart.commands, name="chart")
 app.add_typer(evaluation.commands, name="eval")
+app.add_typer(router.commands, name="router")
