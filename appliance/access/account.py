@@ -57,6 +57,7 @@ class TenantAccount:
     tokens: Window = field(init=False)
     gpu_s: Window = field(init=False)
     month: Window = field(init=False)
+    unlimited: bool = field(init=False)
 
     def __post_init__(self) -> None:
         said = self.limits
@@ -65,6 +66,7 @@ class TenantAccount:
         self.gpu_s = Window(GPU_HOUR, _or_inf(said.gpu_s_per_hour), HOUR_S)
         self.month = Window(GPU_MONTH, _or_inf(said.gpu_s_per_month), inf)
         self.in_flight_share = min(self.in_flight_share, _or_inf(said.requests_in_flight))
+        self.unlimited = said == _NO_LIMITS
 
     @property
     def windows(self) -> tuple[Window, ...]:
@@ -89,7 +91,7 @@ class TenantAccount:
 
     def adopt(self, limits: TenantLimits) -> None:
         """Other limits from now on; what was used and is held stays booked."""
-        self.limits = limits
+        self.limits, self.unlimited = limits, limits == _NO_LIMITS
         named = zip(
             self.windows,
             (limits.requests_per_min, limits.tokens_per_min, limits.gpu_s_per_hour, limits.gpu_s_per_month),
@@ -126,7 +128,7 @@ class TenantRequest:
     def enter(self, now_s: float) -> None:
         """Count it in. Raises LimitReached when too many are in flight, or nothing is left of a window."""
         account = self.account
-        if now_s > account.lease_until_s:
+        if now_s > account.lease_until_s and not account.unlimited:
             raise LimitReached(
                 f"the limits of tenant {account.name} can't be shared, for the ledger does not answer; try again",
                 retry_after_s=LEAST_RETRY_S,
@@ -194,6 +196,9 @@ class TenantRequest:
         least = max(min(amount, window.limit) - draw.kept, window.limit / 1000)
         self.account.lack(window.name, least, now_s)
         return self.account.refusal(window.name, window.limit, window.retry_after_s(least, now_s))
+
+
+_NO_LIMITS: Final = TenantLimits()
 
 
 def _or_inf(limit: float | None) -> float:

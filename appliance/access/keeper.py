@@ -133,13 +133,27 @@ class LimitKeeper:
                 return
             claims = [claim for account in accounts for claim in self._claims(account, now_s)]
             used = {account.name: account.month.used(now_s) for account in accounts}
-            turn = Turn(self._process, claims, self._period, self._wall_clock(), leaving)
-            shares = await self._database.run(take_turn(turn))
-            self._taken_s = now_s
-            self._booked |= used
-            self._hear(accounts, claims, shares, now_s)
+            if period != self._period or any(claim.spent for claim in claims) or self._divides(accounts):
+                await self._divide(accounts, claims, used, now_s, leaving)
             if period != self._period:
                 self._new_month(period)
+
+    def _divides(self, accounts: tuple[TenantAccount, ...]) -> bool:
+        return self._shared and not all(account.unlimited for account in accounts)
+
+    async def _divide(
+        self,
+        accounts: tuple[TenantAccount, ...],
+        claims: list[Claim],
+        used: Mapping[str, float],
+        now_s: float,
+        leaving: bool,
+    ) -> None:
+        turn = Turn(self._process, claims, self._period, self._wall_clock(), leaving)
+        shares = await self._database.run(take_turn(turn))
+        self._taken_s = now_s
+        self._booked |= used
+        self._hear(accounts, claims, shares, now_s)
 
     def _claims(self, account: TenantAccount, now_s: float) -> list[Claim]:
         found = [self._monthly(account, now_s)]

@@ -24,10 +24,11 @@ NOTHING_ALLOWED: Final = TenantLimits(0, 0, 0, 0.0, 0.0)
 
 @dataclass(slots=True)
 class Admitted:
-    """A call that may be sent; `settle` ends it."""
+    """A call that may be sent; `settle` ends it. Without limits there is nothing to hold."""
 
-    request: TenantRequest
-    reservation: TenantReservation
+    account: TenantAccount
+    request: TenantRequest | None = None
+    reservation: TenantReservation | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,16 +86,24 @@ class Limits:
 
     def admit(self, tenant: Tenant, tokens_estimate: float, now_s: float, gpu_s: float = 0.0) -> Admitted | Refused:
         """Count one request of one call in, and hold what it may take at the most."""
-        request = self.account(tenant).request()
+        account = self.account(tenant)
+        if account.unlimited:
+            account.in_flight += 1
+            return Admitted(account)
+        request = account.request()
         try:
             request.enter(now_s)
-            return Admitted(request, request.reserve(tokens_estimate, gpu_s, now_s))
+            return Admitted(account, request, request.reserve(tokens_estimate, gpu_s, now_s))
         except LimitReached as error:
             request.leave(now_s)
             return Refused(error.limit, str(error), error.retry_after_s, self.headers(tenant, now_s))
 
     def settle(self, admitted: Admitted, tokens: float, gpu_s: float, now_s: float) -> None:
         """The call is over: book what it used and count its request out."""
+        if admitted.request is None or admitted.reservation is None:
+            admitted.account.in_flight -= 1
+            admitted.account.month.use(gpu_s, now_s)
+            return
         admitted.request.settle(admitted.reservation, tokens, gpu_s, now_s)
         admitted.request.leave(now_s)
 
