@@ -40,10 +40,6 @@ class Refused:
     retry_after_s: float
     headers: Headers
 
-    def error(self) -> LimitReached:
-        """As an exception."""
-        return LimitReached(self.reason, retry_after_s=self.retry_after_s, limit=self.limit)
-
 
 @dataclass(slots=True)
 class Limits:

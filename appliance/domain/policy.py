@@ -132,10 +132,6 @@ class DataPolicy:
         known = self.of(policy)
         return 1.0 if known is None else known.weight
 
-    def unknown(self, labels: Collection[str]) -> tuple[str, ...]:
-        """The labels that have no rule, sorted."""
-        return tuple(sorted(set(labels) - set(self.rules)))
-
     def rules_for(self, policy: str, labels: Collection[str]) -> Iterator[NamedRule]:
         """The rules that a request stands under, in the order in which they are asked. Both are known."""
         tenant = self.of(policy)
