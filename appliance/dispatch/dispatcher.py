@@ -237,7 +237,10 @@ class Dispatcher:
                     assert isinstance(outcome, Picked)
                     return outcome.engine
                 if isinstance(decision, Reject):
-                    raise Overloaded(f"{call.model_id}: {decision.reason}", retry_after_s=decision.retry_after_s)
+                    retry_after_s = self.lines.promised_after_s(
+                        call.model_id, ctx, decision.retry_after_s, self._drain_s(call.model_id, 1)
+                    )
+                    raise Overloaded(f"{call.model_id}: {decision.reason}", retry_after_s=retry_after_s)
                 self._tell(call.model_id) if first else self.lines.wake(call.model_id)
                 look_s = _SNAPSHOT_CHECK_S if first else _LINE_CHECK_S
                 await ticket.called(max(_LEAST_WAIT_S, min(decision.at_most_s, look_s)))

@@ -8,12 +8,17 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from math import ceil
+from typing import Final
 
 from appliance.dispatch.attained import Attained
 from appliance.dispatch.fair_line import FairLine
 from appliance.dispatch.fair_share import FairShare
 from appliance.dispatch.priority import Place, Waiting, level_of, place_of
 from appliance.domain.request import CallContext
+
+LONGEST_PROMISE_S: Final = 300.0
+"""Nobody is told to come again later than this, however many were refused."""
+_PROMISES: Final = 10_000
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -45,6 +50,7 @@ class Lines:
         self._weight_of = weight_of
         self._shares = FairShare()
         self._lines: dict[str, FairLine[Ticket]] = {}
+        self._promised_s: dict[tuple[str, str], float] = {}
 
     @property
     def waiting(self) -> Mapping[str, int]:
@@ -102,6 +108,18 @@ class Lines:
         waiting = line.of_tenants()
         part = self._shares.part(tenant, waiting)
         return min(len(line), ceil(waiting.get(tenant, 0) / part)), part
+
+    def promised_after_s(self, model_id: str, ctx: CallContext, after_s: float, pace_s: float) -> float:
+        """When a refused call may come again: after `after_s`, and `pace_s` later than the one that was refused before.
+
+        So those who are refused at once don't come again at once.
+        """
+        now_s, of = self._clock(), (model_id, ctx.tenant)
+        at_s = max(now_s + after_s, self._promised_s.get(of, now_s) + pace_s)
+        if len(self._promised_s) >= _PROMISES:
+            self._promised_s = {of: at_s for of, at_s in self._promised_s.items() if at_s > now_s}
+        self._promised_s[of] = min(at_s, now_s + LONGEST_PROMISE_S)
+        return self._promised_s[of] - now_s
 
     def wake(self, model_id: str) -> None:
         """Let the first of a line look whether it may go. A line where nobody stands is forgotten."""

@@ -63,3 +63,30 @@ def test_a_full_line_still_takes_in_who_has_less_than_its_share() -> None:
     assert refused["flood"] == 78  # 2 run, 20 wait
     assert refused["steady"] == 0
     assert Counter(served) == {"flood": 22, "steady": 8}
+
+
+def test_those_who_are_refused_together_are_taken_in_one_after_the_other() -> None:
+    async def main() -> None:
+        loop = asyncio.get_running_loop()
+        fleet = Fleet()
+        fleet.publish((engine("m", max_num_seqs=2),))
+        client = ScriptedClient(lambda _call, _ctx: Reply(pieces=("x",), delay_s=1.0))
+        dispatcher = Dispatcher(fleet, client, loop.time, AdmissionLimits(20, 500), POLICY)
+        tries: list[int] = []
+
+        async def one(number: int) -> None:
+            call = EngineCall("m", ({"role": "user", "content": "x"},), 10)
+            for attempt in range(1, 10):
+                try:
+                    async for _ in dispatcher.stream(call, context("flood", number * 10 + attempt, "default")):
+                        pass
+                    tries.append(attempt)
+                    return
+                except Overloaded as refusal:
+                    await asyncio.sleep(refusal.retry_after_s)
+
+        await asyncio.gather(*(one(number) for number in range(100)))
+        assert len(tries) == 100
+        assert max(tries) == 2
+
+    run(main())
