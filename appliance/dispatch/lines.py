@@ -7,7 +7,7 @@ import contextlib
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
-from math import ceil
+from math import ceil, inf
 from typing import Final
 
 from appliance.dispatch.attained import Attained
@@ -115,7 +115,7 @@ class Lines:
         So those who are refused at once don't come again at once.
         """
         now_s, of = self._clock(), (model_id, ctx.tenant)
-        at_s = max(now_s + after_s, self._promised_s.get(of, now_s) + pace_s)
+        at_s = max(now_s + after_s, self._promised_s.get(of, -inf) + pace_s)
         if len(self._promised_s) >= _PROMISES:
             self._promised_s = {of: at_s for of, at_s in self._promised_s.items() if at_s > now_s}
         self._promised_s[of] = min(at_s, now_s + LONGEST_PROMISE_S)
