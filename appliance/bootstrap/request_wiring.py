@@ -33,6 +33,7 @@ from appliance.coordinator.prompts import prompt_sets_of
 from appliance.dispatch.dispatcher import Dispatcher
 from appliance.domain.fleet import Fleet
 from appliance.domain.policy import DataPolicy
+from appliance.domain.tenant import DEFAULT
 from appliance.domain.trace import Trace
 from appliance.engines.client import HttpEngineClient
 from appliance.gateway.app import GatewayParts
@@ -57,8 +58,8 @@ def build_request_path(
     `held` closes what it opens. `all_metrics`: this process' own → those of all workers. Raises ConfigError.
     """
     settings, models = lineup.settings, lineup.models
-    client, metrics = HttpEngineClient(), Metrics(models=list(models), fleet=fleet)
-    policy = data_policy(settings, models)
+    client, policy = HttpEngineClient(), data_policy(settings, models)
+    metrics = Metrics(models=list(models), fleet=fleet, classes=[DEFAULT, *policy.policies])
     ledger = held.enter_context(closing(open_ledger(settings)))
     authenticator, book = build_authenticator(settings, policy, ledger)
     books = open_books(settings, ledger, fleet, lineup.cards, metrics.journal_failed)

@@ -12,9 +12,10 @@ from math import ceil
 import uvicorn
 from starlette.types import ASGIApp
 
+from appliance.bootstrap.http_protocol import BoundedProtocol
+from appliance.bootstrap.tls_protocol import TlsProtocol
 from appliance.config.server import TlsSettings
 from appliance.errors import AlreadyRunning, ConfigError
-from appliance.gateway.tls_protocol import TlsProtocol
 
 _BACKLOG = 2048
 _KEEP_ALIVE_S = 75
@@ -80,7 +81,7 @@ class HttpServer:
         config = uvicorn.Config(
             app,
             access_log=False,
-            http="httptools" if tls is None else TlsProtocol,
+            http=BoundedProtocol if tls is None else TlsProtocol,
             lifespan="off",
             log_config=None,
             proxy_headers=False,  # who connects is who connects, whatever a header says

@@ -14,11 +14,11 @@ import pytest
 from appliance.bootstrap.access import build_authenticator, open_ledger
 from appliance.bootstrap.policy import data_policy
 from appliance.bootstrap.server import HttpServer, listen
+from appliance.bootstrap.tls_protocol import names_of
 from appliance.config import Settings, load
 from appliance.config.server import TlsSettings
 from appliance.domain.credential import TenantRecord
 from appliance.errors import ConfigError
-from appliance.gateway.tls_protocol import names_of
 from appliance.ledger.access_store import AccessStore
 from tests.bootstrap.certificates import Authority
 from tests.cli.pool import Pool, make_pool

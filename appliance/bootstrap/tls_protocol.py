@@ -6,10 +6,11 @@ import asyncio
 import ssl
 
 from cryptography import x509
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+from appliance.bootstrap.http_protocol import BoundedProtocol
 
 
-class TlsProtocol(HttpToolsProtocol):
+class TlsProtocol(BoundedProtocol):
     """The names are read once for each connection, from the certificate that the handshake has checked already."""
 
     _tls: dict[object, object] | None = None
