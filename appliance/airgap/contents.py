@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import yaml
 
@@ -65,13 +66,18 @@ def gather(settings: Settings, version: str, extras: Extras, fetch: Fetch) -> Co
     for path, bill in bills.items():
         require_valid(path, bill)
     folders, left_out = _folders(settings)
+    document = yaml.safe_load(Path(settings.source).read_text(encoding="utf-8"))
+    policies = {f"policies/{file.name}": file for file in _policy_files(settings, document)}
+    there = {source.path for source in folders}
+    further = [from_file(path, file) for path, file in policies.items() if path not in there]
     return Contents(
         sources=(
             *(source for packed in models for source in packed.sources),
             *(source for _, of_image in images for source in of_image),
             *wheels,
             *(made(path, bill) for path, bill in bills.items()),
-            made(CONFIG, _config(settings)),
+            made(CONFIG, _config(settings, document)),
+            *further,
             *folders,
         ),
         models=tuple(packed.named for packed in models),
@@ -113,12 +119,21 @@ def _folders(settings: Settings) -> tuple[list[Source], tuple[str, ...]]:
     return sources, tuple(left_out)
 
 
-def _config(settings: Settings) -> bytes:
+def _policy_files(settings: Settings, document: Mapping[str, Any]) -> list[Path]:
+    """The files that the configuration names. Raises ConfigError where two of them have one name."""
+    base = Path(settings.source).resolve().parent
+    files = [(base / name).resolve() for name in (document.get("policy") or {}).get("files") or ()]
+    taken = sorted(path.resolve() for path in settings.bundle.policies.glob("*") if path.is_file())
+    for file in files:
+        if any(other.name == file.name and other != file for other in (*files, *taken)):
+            raise ConfigError(f"{settings.source}: policy.files: another policy is named {file.name}, too; rename one")
+    return files
+
+
+def _config(settings: Settings, document: dict[str, Any]) -> bytes:
     """The configuration with the paths that hold in an installed version."""
-    try:
-        document = yaml.safe_load(Path(settings.source).read_text(encoding="utf-8"))
-    except OSError as error:
-        raise ConfigError(f"{settings.source}: can't be read: {error.strerror}") from None
     document["models"] = {**document["models"], "catalog": "../catalog", "store": "../models"}
+    if files := _policy_files(settings, document):
+        document["policy"]["files"] = [f"../policies/{path.name}" for path in files]
     head = "# Made for the other side of the air gap; the directories of models are those of this version.\n"
     return (head + yaml.safe_dump(document, sort_keys=False, allow_unicode=True, width=120)).encode()
