@@ -145,7 +145,7 @@ async def _pruned(store: TraceStore, count: int) -> dict[str, float]:
     """Half of the ledger deleted while one trace after the other is saved."""
     alone, beside = await _saves(store, asyncio.create_task(asyncio.sleep(1))), list[float]()
     began_s = time.perf_counter()
-    pruning = asyncio.create_task(store.prune(1_700_000_000.0 + count // 2))
+    pruning = asyncio.create_task(store.prune(1_700_000_000.0 + count // 2, 0.0))
     beside = await _saves(store, pruning)
     return {
         "traces": await pruning,

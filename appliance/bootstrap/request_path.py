@@ -3,37 +3,36 @@
 from __future__ import annotations
 
 import asyncio
-import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
+from typing import Any
 
 from appliance.bootstrap.demand_tally import DemandTally
+from appliance.bootstrap.ending import ended
 from appliance.bootstrap.server import HttpServer
+from appliance.bootstrap.upkeep import Upkeep
 from appliance.coordinator.coordinator import Coordinator
 from appliance.dispatch.dispatcher import Dispatcher
 from appliance.engines.client import EngineClient
-from appliance.ledger.trace_store import TraceStore
 from appliance.telemetry.metrics import Metrics
-
-_DAY_S = 86_400
 
 
 @dataclass(frozen=True, slots=True)
 class RequestParts:
     """What a request path is made of. `save_interrupted` makes traces of what a killed process was answering.
 
-    `keep_days` is None where somebody else deletes old traces.
+    `upkeep` is None where somebody else deletes what is old. What stands in `background` runs from start to stop.
     """
 
     server: HttpServer
     coordinator: Coordinator
     dispatcher: Dispatcher
     client: EngineClient
-    traces: TraceStore
     tally: DemandTally
     metrics: Metrics
-    keep_days: int | None
+    upkeep: Upkeep | None
+    background: tuple[Callable[[], Coroutine[Any, Any, None]], ...]
     save_interrupted: Callable[[], Awaitable[int]]
 
 
@@ -43,6 +42,7 @@ class RequestPath:
     def __init__(self, parts: RequestParts) -> None:
         self.parts = parts
         self._answering: asyncio.Task[None] | None = None
+        self._background: list[asyncio.Task[None]] = []
 
     @property
     def url(self) -> str:
@@ -58,14 +58,19 @@ class RequestPath:
         """Answer at once; then see to what earlier runs left."""
         parts = self.parts
         self._answering = asyncio.create_task(parts.server.serve(), name="gateway")
-        if parts.keep_days is not None:
-            await parts.traces.prune(time.time() - parts.keep_days * _DAY_S)
+        background = parts.background
+        if parts.upkeep is not None:
+            await parts.upkeep.once()
+            background = (*background, parts.upkeep.run)
         await parts.save_interrupted()
+        self._background += [asyncio.create_task(run()) for run in background]
 
     async def stop(self) -> None:
         """Take no more requests and let those in flight end for a while."""
         parts = self.parts
         async with AsyncExitStack() as steps:  # from the last one upwards
+            for task in self._background:
+                steps.push_async_callback(ended, task)
             steps.push_async_callback(parts.client.close)
             steps.push_async_callback(parts.coordinator.close)
             steps.push_async_callback(self._stop_answering)

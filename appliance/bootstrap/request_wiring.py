@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import socket
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from contextlib import ExitStack, closing
 from dataclasses import replace
 from functools import partial
@@ -12,9 +12,11 @@ from importlib.metadata import version
 from pathlib import Path
 
 from appliance.bootstrap.demand_tally import DemandTally
+from appliance.bootstrap.dispatching import dispatcher_of
 from appliance.bootstrap.interrupted import save_interrupted
-from appliance.bootstrap.ledger import ledger_place
+from appliance.bootstrap.ledger import ledger_place, open_books
 from appliance.bootstrap.lineup import Lineup
+from appliance.bootstrap.listings import model_listings
 from appliance.bootstrap.model_priors import model_priors
 from appliance.bootstrap.options import coordinator_options, tool_callers
 from appliance.bootstrap.policy import data_policy
@@ -25,10 +27,9 @@ from appliance.bootstrap.traces import CountedTraces
 from appliance.bootstrap.verifier_calibrations import measured_thresholds
 from appliance.config import Settings
 from appliance.coordinator.coordinator import Coordinator
-from appliance.coordinator.prompts import load_prompt_sets
+from appliance.coordinator.prompts import prompt_sets_of
 from appliance.dispatch.dispatcher import Dispatcher
 from appliance.domain.fleet import Fleet
-from appliance.domain.model import Model
 from appliance.domain.policy import DataPolicy
 from appliance.domain.tenant import DEFAULT, Tenant
 from appliance.domain.trace import Trace
@@ -36,10 +37,9 @@ from appliance.engines.client import HttpEngineClient
 from appliance.gateway.app import GatewayParts
 from appliance.gateway.app import build as build_gateway
 from appliance.gateway.auth import Authenticator, KeyRing, OpenDoor, read_or_make_keys
-from appliance.gateway.openai.models import ModelListing
+from appliance.gateway.openai.body import RequestLimits
 from appliance.ledger.database import Database
 from appliance.ledger.journal import JournalFile
-from appliance.ledger.trace_store import TraceStore
 from appliance.telemetry.metrics import Metrics
 
 
@@ -55,27 +55,31 @@ def build_request_path(
     client, metrics = HttpEngineClient(), Metrics(models=list(models), fleet=fleet)
     policy = data_policy(settings, models)
     ledger = held.enter_context(closing(Database(ledger_place(settings, os.environ))))
-    traces, tally = TraceStore(ledger), DemandTally(settings.coordinator.virtual_model)
-    counted = CountedTraces(traces, metrics, tally, _export(settings, metrics, held))
+    books = open_books(settings, ledger, fleet, lineup.cards, metrics.journal_failed)
+    held.callback(lambda: books.usage.settle().result())
+    tally = DemandTally(settings.coordinator.virtual_model)
+    counted = CountedTraces(books.traces, metrics, tally, _export(settings, metrics, held))
     journal = held.enter_context(
         closing(JournalFile(settings.below_data_dir(settings.ledger.journal_file), metrics.journal_failed))
     )
-    dispatcher = Dispatcher(fleet, client, policy=policy)
+    dispatcher = dispatcher_of(settings, fleet, client, policy)
     metrics.watch_lines(dispatcher.lines.levels, dispatcher.lines.longest_waits_s)
     coordinator = _coordinator(lineup, dispatcher, policy, counted, journal, salt_secret)
     app = build_gateway(
         GatewayParts(
             answerer=coordinator,
             forecaster=coordinator,
-            traces=traces,
+            traces=books.traces,
+            usage=books.usage,
             fleet=fleet,
             metrics=metrics,
             authenticator=authenticator,
             role_models=settings.role_models(),
-            models=_listings(settings, models),
+            models=model_listings(settings, models),
             max_body_bytes=settings.server.max_body_bytes,
             keep_alive_s=settings.server.keep_alive_s,
             open_paths=frozenset(settings.server.open_paths),
+            limits=RequestLimits(settings.server.max_choices, settings.server.max_images),
         ),
         version=version("appliance"),
     )
@@ -85,11 +89,11 @@ def build_request_path(
             coordinator=coordinator,
             dispatcher=dispatcher,
             client=client,
-            traces=traces,
             tally=tally,
             metrics=metrics,
-            keep_days=settings.ledger.keep_days,
-            save_interrupted=partial(save_interrupted, journal, traces, counted),
+            upkeep=books.upkeep,
+            background=(books.energy.run,),
+            save_interrupted=partial(save_interrupted, journal, books.traces, counted),
         )
     )
 
@@ -123,8 +127,7 @@ def _coordinator(
     salt_secret: bytes,
 ) -> Coordinator:
     settings, models = lineup.settings, lineup.models
-    sets = load_prompt_sets(model.prompt_set for model in models.values())
-    prompt_sets = {model_id: sets[model.prompt_set] for model_id, model in models.items()}
+    prompt_sets = prompt_sets_of(models)
     options = coordinator_options(settings)
     thresholds = measured_thresholds(settings.data_dir, models, prompt_sets)
     return Coordinator(
@@ -132,6 +135,8 @@ def _coordinator(
             options,
             roles=replace(options.roles, tool_callers=tool_callers(settings, models)),
             families={model_id: model.family for model_id, model in models.items()},
+            tasks={model_id: model.task for model_id, model in models.items()},
+            image_readers=frozenset(model_id for model_id, model in models.items() if model.reads_images),
             verification=replace(options.verification, thresholds=thresholds),
         ),
         prompt_sets,
@@ -149,31 +154,3 @@ def _authenticator(settings: Settings) -> Authenticator:
     tenant = Tenant(DEFAULT, settings.ledger.keep_content, frozenset(settings.policy.default_labels))
     file = key_file(settings)
     return OpenDoor(tenant) if file is None else KeyRing(read_or_make_keys(file), tenant)
-
-
-def _listings(settings: Settings, models: Mapping[str, Model]) -> list[ModelListing]:
-    """The virtual model first, then the pool's in the order of the configuration."""
-    skills = dict.fromkeys(settings.roles.executors, 1.0)
-    roles = tuple(role for role, played in settings.role_models().items() if played)
-    virtual = ModelListing(
-        model_id=settings.coordinator.virtual_model,
-        owned_by="appliance",
-        virtual=True,
-        description="the coordinator: answers directly, or plans, executes and verifies",
-        roles=roles,
-        skills=skills,
-    )
-    lengths = {member.model: member.engine.max_model_len for member in settings.pool}
-    return [virtual, *(_listing(model, lengths[model_id]) for model_id, model in models.items())]
-
-
-def _listing(model: Model, max_model_len: int) -> ModelListing:
-    return ModelListing(
-        model_id=model.model_id,
-        owned_by=model.publisher,
-        licence=model.licence,
-        description=model.description,
-        max_model_len=max_model_len,
-        roles=tuple(sorted(role.value for role in model.roles)),
-        skills=dict(model.skills),
-    )

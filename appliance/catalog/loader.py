@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Self
+from typing import Annotated, Any, Literal, Self
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError, model_validator
 
 from appliance.catalog.architecture import geometry_from_config
 from appliance.config import describe
+from appliance.domain.endpoint import EngineTask
 from appliance.domain.identifier import Identifier
 from appliance.domain.model import Model, ModelFile, Role
 from appliance.errors import CatalogError
@@ -54,12 +55,16 @@ class Manifest(_Part):
     """Where the publisher is at home."""
     family: Words
     """Models of one family tend to share their mistakes."""
-    roles: frozenset[Role] = Field(min_length=1)
-    """Roles that it may play."""
+    task: EngineTask = EngineTask.GENERATE
+    """What it makes of a prompt: `generate` text, `embed` it, or `rerank` documents by it."""
+    reads_images: bool = False
+    """Whether its engine takes images beside text."""
+    roles: frozenset[Role] = frozenset()
+    """Roles that it may play; none where it makes no text."""
     skills: dict[Identifier, Score] = Field(default_factory=dict)
     """Skill → prior score from 0 to 1."""
-    prompt_set: Identifier
-    """Templates that it understands."""
+    prompt_set: Identifier | Literal[""] = ""
+    """Templates that it understands; none where it makes no text."""
     revision: Words
     """Pinned revision of the repository, or the digest of the files."""
     architecture: Words
@@ -84,6 +89,16 @@ class Manifest(_Part):
     """Where `config` and `parameters` were read, and when."""
     derived: frozenset[Words] = frozenset()
     """Fields that were not read from a source: reckoned, estimated, or not pinned."""
+
+    @model_validator(mode="after")
+    def _speaks_or_not(self) -> Self:
+        speaks = self.task is EngineTask.GENERATE
+        for name, said in (("roles", bool(self.roles)), ("prompt_set", bool(self.prompt_set))):
+            if said is not speaks:
+                raise ValueError(
+                    f"{name}: " + ("at least one is needed" if speaks else f"a model to {self.task} has none")
+                )
+        return self
 
     @model_validator(mode="after")
     def _no_file_twice(self) -> Self:

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import json
-import re
 import time
 from collections.abc import Callable
-from datetime import datetime
 from typing import Annotated, Any
 from urllib.parse import urlencode
 
@@ -16,6 +14,7 @@ from rich.table import Table
 
 from appliance.cli import replay_view, trace_view
 from appliance.cli.connection import locate
+from appliance.cli.moments import moment
 from appliance.cli.options import ConfigOption, JsonOption, KeyFileOption, UrlOption
 from appliance.domain.request import Effort
 from appliance.domain.trace import Outcome
@@ -37,7 +36,6 @@ _COLUMNS: tuple[tuple[str, JustifyMethod, Callable[[dict[str, Any]], str]], ...]
     ("tokens", "right", lambda line: str(line["total_tokens"])),
     ("seconds", "right", lambda line: f"{line['duration_s']:.2f}"),
 )
-_SECONDS = {"m": 60, "h": 3_600, "d": 86_400}
 
 
 @commands.command()
@@ -97,7 +95,7 @@ def list_(
     """List the newest traces, newest first."""
     wanted = {
         "limit": limit,
-        "since": None if since is None else _moment(since),
+        "since": None if since is None else moment(since, "--since"),
         "outcome": outcome,
         "strategy": strategy,
         "cursor": cursor,
@@ -134,17 +132,6 @@ def _pairs(model_for: list[str]) -> dict[str, str]:
             raise InvalidRequest(f"--model-for {pair}: wants ROLE=MODEL, as in verifier=qwen3-8b")
         pairs[role] = model_id
     return pairs
-
-
-def _moment(since: str) -> float:
-    """A span before now, or a day's beginning here, in Unix seconds."""
-    span = re.fullmatch(r"(\d{1,6})([mhd])", since)
-    if span:
-        return time.time() - int(span[1]) * _SECONDS[span[2]]
-    try:
-        return datetime.fromisoformat(since).timestamp()
-    except ValueError:
-        raise InvalidRequest(f"--since {since}: neither a span (30m, 12h, 7d) nor a date (2026-01-31)") from None
 
 
 def _segment(trace_id: str) -> str:

@@ -11,8 +11,29 @@ from pydantic import Field, model_validator
 from appliance.config.section import Section
 
 
+class PriceSettings(Section):
+    """What a GPU-hour costs, by the operator's own reckoning. Each call is charged the price at its time."""
+
+    currency: str = Field("EUR", min_length=1, max_length=8)
+    """What the prices are in; nothing is converted."""
+    per_gpu_hour: float | None = Field(None, ge=0)
+    """Price of an hour of one device where nothing below says another. Without any price, usage shows no money."""
+    by_gpu: dict[str, float] = Field(default_factory=dict)
+    """Price by the GPU's name as `appliance status` and NVML tell it (`NVIDIA L4`), `CPU` for engines without GPU."""
+    by_node: dict[str, float] = Field(default_factory=dict)
+    """Price by the node's name; wins over the others. This machine is `local`."""
+
+    @model_validator(mode="after")
+    def _not_negative(self) -> Self:
+        for key, prices in (("by_gpu", self.by_gpu), ("by_node", self.by_node)):
+            for name, price in prices.items():
+                if not 0 <= price < float("inf"):
+                    raise ValueError(f"{key}.{name}: a price is 0 or more")
+        return self
+
+
 class LedgerSettings(Section):
-    """Where traces are kept."""
+    """Traces, usage and the audit chain: where they are kept, and for how long."""
 
     file: Path = Path("ledger.sqlite")
     """SQLite file, below `data_dir` unless absolute. Not used where there is a `url`."""
@@ -27,7 +48,11 @@ class LedgerSettings(Section):
     keep_content: bool = False
     """Keep prompts and answers in traces; without it only sizes, times and verdicts are kept."""
     keep_days: int = Field(30, ge=1)
-    """Older traces are deleted at start."""
+    """Older traces are deleted at start and every hour."""
+    keep_usage_days: int = Field(400, ge=1)
+    """Older usage rows are deleted likewise. They hold no contents, and outlive the traces."""
+    prices: PriceSettings = Field(default_factory=lambda: PriceSettings())
+    """What a GPU-hour costs."""
 
     @model_validator(mode="after")
     def _one_place_without_a_password(self) -> Self:

@@ -26,6 +26,10 @@ class ServerSettings(Section):
     """File with one key per line, below `data_dir` unless absolute. Made with one random key when it is not there."""
     max_body_bytes: int = Field(2_000_000, ge=1_000)
     """Larger request bodies are refused."""
+    max_choices: int = Field(4, ge=1, le=16)
+    """Answers that one request may ask for at once (`n`)."""
+    max_images: int = Field(8, ge=0)
+    """Images that one request may show to a model that reads them."""
     keep_alive_s: float = Field(10, gt=0)
     """A stream that has nothing to say for so long sends a comment, so that proxies keep it open."""
 

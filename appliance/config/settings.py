@@ -9,6 +9,7 @@ from pydantic import Field, PrivateAttr, model_validator
 
 from appliance.config.bundle import BundleSettings
 from appliance.config.coordinator import CoordinatorSettings
+from appliance.config.dispatch import DispatchSettings
 from appliance.config.engines import EnginesSettings, ModelsSettings, PoolMember
 from appliance.config.ledger import LedgerSettings
 from appliance.config.placement import PlacementSettings
@@ -37,6 +38,8 @@ class Settings(Section):
     """The models that are served."""
     roles: RolesSettings
     """Which model plays which role."""
+    dispatch: DispatchSettings = Field(default_factory=lambda: DispatchSettings())
+    """Which engine gets a call."""
     coordinator: CoordinatorSettings = Field(default_factory=lambda: CoordinatorSettings())
     """How `auto` answers."""
     policy: PolicySettings = Field(default_factory=lambda: PolicySettings())

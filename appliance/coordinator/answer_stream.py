@@ -9,6 +9,7 @@ from appliance.coordinator.answer_shape import AnswerShape, shape_of
 from appliance.coordinator.answer_text import AnswerSplitter, Pieces
 from appliance.coordinator.ask import Ask
 from appliance.coordinator.calls import CallPurpose
+from appliance.coordinator.choice_texts import ChoiceTexts
 from appliance.coordinator.final_answer import answer_params, cut_at_stop
 from appliance.coordinator.prompt_set import PromptSet
 from appliance.coordinator.run import MODEL_FAILURES, AskFor, ModelFailure, Run, role_failed
@@ -53,7 +54,7 @@ async def say_result(run: Run, purpose: CallPurpose, models: tuple[str, ...], as
         return replace(ask, max_tokens=longest, params=answer_params(prompts, ask.params, run.request))
 
     run.said_reason = await stream_answer(run, purpose, models, answers)
-    return "".join(run.answer)
+    return run.answer.of(0)
 
 
 async def _said(
@@ -61,57 +62,65 @@ async def _said(
 ) -> str:
     """One model's answer; its finish reason."""
     prompts = run.prompt_sets[model_id]
-    telling = _Telling(run, AnswerSplitter(None if verbatim else prompts.answer_separator))
+    telling = _Telling(run, None if verbatim else prompts.answer_separator)
     async with aclosing(run.caller.stream(purpose, model_id, ask_for(prompts))) as chunks:
         async for chunk in chunks:
             telling.take(chunk)
     if telling.silent:
         raise EngineRejected(f"{model_id} generated nothing", status=502)
     telling.end()
-    whole = telling.finish_reason == "stop"  # one that was cut short or that calls tools promises nothing
-    if shape is not None and whole and (problem := shape.violation(telling.answer)):
-        raise AnswerInvalid(f"the answer of {model_id} is not what response_format asks for: {problem}")
-    return telling.finish_reason
+    for index, finish_reason in telling.finish_reasons.items():
+        whole = finish_reason == "stop"  # one that was cut short or that calls tools promises nothing
+        if shape is not None and whole and (problem := shape.violation(telling.answer_of(index))):
+            raise AnswerInvalid(f"the answer of {model_id} is not what response_format asks for: {problem}")
+    run.finish_reasons = telling.finish_reasons if len(telling.finish_reasons) > 1 else {}
+    return telling.finish_reasons.get(0, "stop")
 
 
 class _Telling:
-    """One model's answer on its way to the caller. `silent`: not a token came so far."""
+    """One model's answer on its way to the caller, choice by choice. `silent`: not a token came so far."""
 
-    def __init__(self, run: Run, splitter: AnswerSplitter) -> None:
+    def __init__(self, run: Run, separator: str | None) -> None:
         self._run = run
-        self._splitter = splitter
-        self._said: list[str] = []
-        self.finish_reason = "stop"
+        self._separator = separator
+        self._splitters: dict[int, AnswerSplitter] = {}
+        self._said = ChoiceTexts()
+        self.finish_reasons: dict[int, str] = {}
         self.silent = True
 
-    @property
-    def answer(self) -> str:
-        """The text so far, without the working."""
-        return "".join(self._said)
+    def answer_of(self, index: int) -> str:
+        """The text of a choice so far, without the working."""
+        return self._said.of(index)
 
     def take(self, chunk: CallChunk) -> None:
         """One chunk: word for word where nothing has to be split; a raw delta already holds its reasoning."""
-        self.finish_reason = chunk.finish_reason or self.finish_reason
-        self.silent = self.silent and not (chunk.text or chunk.reasoning or chunk.raw_delta)
-        whole = self._splitter.separator is None or bool(chunk.raw_delta and chunk.raw_delta.get("tool_calls"))
+        if chunk.finish_reason:
+            self.finish_reasons[chunk.index] = chunk.finish_reason
+        self.silent = self.silent and not (chunk.text or chunk.reasoning or chunk.raw_delta or chunk.raw_event)
+        whole = self._separator is None or bool(chunk.raw_delta and chunk.raw_delta.get("tool_calls"))
         if chunk.reasoning and not (whole and chunk.raw_delta is not None):
-            self._run.say(ReasoningDelta(chunk.reasoning))
+            self._run.say(ReasoningDelta(chunk.reasoning, chunk.index))
         if not whole:
-            self._split(self._splitter.push(chunk.text))
-        elif chunk.text or chunk.raw_delta is not None or chunk.raw_logprobs is not None:
-            self._say(ContentDelta(chunk.text, chunk.raw_delta, chunk.raw_logprobs))
+            self._split(self._splitter_of(chunk.index).push(chunk.text), chunk.index)
+        elif chunk.text or any(raw is not None for raw in (chunk.raw_delta, chunk.raw_logprobs, chunk.raw_event)):
+            said = ContentDelta(chunk.text, chunk.raw_delta, chunk.raw_logprobs, chunk.index, chunk.raw_event)
+            self._say(said)
 
     def end(self) -> None:
         """The text is over."""
-        self._split(self._splitter.end())
+        for index, splitter in self._splitters.items():
+            self._split(splitter.end(), index)
 
-    def _split(self, pieces: Pieces) -> None:
+    def _splitter_of(self, index: int) -> AnswerSplitter:
+        return self._splitters.setdefault(index, AnswerSplitter(self._separator))
+
+    def _split(self, pieces: Pieces, index: int) -> None:
         if pieces.working:
-            self._run.say(ReasoningDelta(pieces.working))
+            self._run.say(ReasoningDelta(pieces.working, index))
         answer = cut_at_stop(pieces.answer, self._run.request.sampling.get("stop"))
         if answer:
-            self._say(ContentDelta(answer))
+            self._say(ContentDelta(answer, index=index))
 
     def _say(self, delta: ContentDelta) -> None:
-        self._said.append(delta.text)
+        self._said.add(delta.index, delta.text)
         self._run.say(delta)

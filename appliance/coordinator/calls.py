@@ -11,6 +11,7 @@ from dataclasses import dataclass, field, replace
 from appliance.coordinator.accounts import Accounts, Charge, Estimate
 from appliance.coordinator.ask import Ask
 from appliance.coordinator.budget import NOTHING, Need
+from appliance.coordinator.choice_texts import ChoiceTexts
 from appliance.coordinator.recorder import Recorder
 from appliance.coordinator.trust import check_call
 from appliance.dispatch.dispatcher import Dispatcher, Sent
@@ -76,7 +77,7 @@ class _Running:
     finish_reason: str | None = None
     pieces: int = 0
     chunks: int = 0
-    text: list[str] = field(default_factory=list)
+    texts: ChoiceTexts = field(default_factory=ChoiceTexts)
     outcome: Outcome = Outcome.ERROR
     error: str = ""
     refused: bool = False
@@ -86,7 +87,7 @@ class _Running:
         if chunk.text or chunk.reasoning or chunk.logprobs:
             self.first_token_s = now_s - self.sent_s if self.first_token_s is None else self.first_token_s
             self.pieces += max(1, len(chunk.logprobs))
-        self.text.append(chunk.text)
+        self.texts.add(chunk.index, chunk.text)
         self.usage = chunk.usage or self.usage
         self.finish_reason = chunk.finish_reason or self.finish_reason
 
@@ -188,8 +189,9 @@ class Caller:
     def _estimate(self, role: Role, model_id: str, ask: Ask) -> Estimate:
         """A call can't take more than the model's context, and takes all of it at most where nobody bounds it."""
         context_tokens, gpu_s = self._dispatcher.context_tokens(model_id), self._gpu_s_of(role, model_id, ask)
-        if context_tokens is None:
+        if context_tokens is None or not ask.endpoint.streamed:
             return Estimate(ask.tokens_estimate, ask.tokens_estimate, gpu_s)
+        context_tokens *= ask.sequences
         most = context_tokens if ask.sent_max_tokens is None else min(ask.tokens_estimate, context_tokens)
         return Estimate(ask.tokens_estimate, most, gpu_s)
 
@@ -214,7 +216,9 @@ class Caller:
             calls_after=running.purpose.calls_after,
             calls_left=self.calls_left,
         )
-        call = EngineCall(running.model_id, ask.messages, ask.sent_max_tokens, ask.params)
+        call = EngineCall(
+            running.model_id, ask.messages, ask.sent_max_tokens, ask.params, endpoint=ask.endpoint, inputs=ask.inputs
+        )
         return self._dispatcher.stream(call, context, on_sent)
 
     def _sending(self, running: _Running, sent: Sent) -> CallSent:
@@ -266,7 +270,7 @@ class Caller:
                 outcome=running.outcome,
                 error=running.error,
                 prompt=running.ask.prompt_text,
-                answer="".join(running.text),
+                answer=running.texts.whole,
                 usage_estimated=estimated,
                 gpu_s=gpu_s,
                 reserved_tokens=running.estimate.tokens,

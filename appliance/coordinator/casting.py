@@ -1,4 +1,4 @@
-"""Which model plays which role: whether it can, and other models for one request. Pure."""
+"""Which model plays which role or takes which request: whether it can, and other models for one request. Pure."""
 
 from __future__ import annotations
 
@@ -6,9 +6,11 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from appliance.coordinator.options import Roles
+from appliance.coordinator.options import CoordinatorOptions, Roles
 from appliance.coordinator.prompt_set import PromptSet
+from appliance.domain.endpoint import Endpoint
 from appliance.domain.model import Role
+from appliance.domain.request import ChatRequest
 from appliance.errors import ConfigError, InvalidRequest, UnknownModel
 
 _FIELD = "model_for"
@@ -22,6 +24,34 @@ def check_roles(roles: Roles, prompt_sets: Mapping[str, PromptSet]) -> None:
                 raise ConfigError(f"roles: {model_id} plays {role.value}, but is not in the pool")
             if not prompt_sets[model_id].plays(role):
                 raise ConfigError(f"roles: {_unfit(model_id, role, prompt_sets)}")
+
+
+def check_offered(request: ChatRequest, options: CoordinatorOptions) -> None:
+    """Raises InvalidRequest where the engines of the model that is named do not have the request's endpoint, or where
+    nobody who would answer reads its images.
+    """
+    virtual = request.model == options.virtual_model
+    if virtual and request.endpoint is not Endpoint.CHAT:
+        raise InvalidRequest(
+            f"model: {request.model} answers chats only; name a model of the pool for {request.endpoint.value}",
+            param="model",
+        )
+    task = options.task_of(request.model)
+    if request.endpoint not in task.offers:
+        able = [model_id for model_id, does in sorted(options.tasks.items()) if request.endpoint in does.offers]
+        instead = f"; {', '.join(able)} can" if able else "; no model of the pool can"
+        raise InvalidRequest(
+            f"model: engines of {request.model} {task.value} and have no {request.endpoint.value}{instead}",
+            param="model",
+        )
+    answerers = options.generalists_for(request) if virtual else tuple(options.image_readers & {request.model})
+    if request.has_images and not answerers:
+        who = ", ".join(sorted(options.image_readers))
+        raise InvalidRequest(
+            f"messages: {request.model} reads no images; "
+            + (f"name a model that does: {who}" if who else "no model of the pool does"),
+            param="messages",
+        )
 
 
 def recast(roles: Roles, model_for: Mapping[str, str], prompt_sets: Mapping[str, PromptSet]) -> Roles:

@@ -61,7 +61,8 @@ def with_documents(messages: Sequence[ChatMessage], documents: Sequence[Document
     if not documents or first is None:
         return tuple(messages)
     said = "\n".join((_DATA_FOLLOWS, *(quoted(document.as_text()) for document in documents)))
-    opened = replace(messages[first], content=f"{said}\n\n{messages[first].content}")
+    parts = messages[first].parts and ({"type": "text", "text": said}, *messages[first].parts)
+    opened = replace(messages[first], content=f"{said}\n\n{messages[first].content}", parts=parts)
     return (*messages[:first], opened, *messages[first + 1 :])
 
 

@@ -17,7 +17,7 @@ from appliance.coordinator.accounts import Accounts
 from appliance.coordinator.admission import Admission
 from appliance.coordinator.budget import Budget
 from appliance.coordinator.calls import Caller
-from appliance.coordinator.casting import check_roles, recast
+from appliance.coordinator.casting import check_offered, check_roles, recast
 from appliance.coordinator.options import CoordinatorOptions
 from appliance.coordinator.permission import permitted
 from appliance.coordinator.prompt_set import PromptSet
@@ -231,6 +231,10 @@ class Coordinator:
 
     def _decide(self, run: Run) -> Decision:
         request = run.request
+        if request.model != self._virtual_model and request.model not in self._prompt_sets:
+            known = ", ".join((self._virtual_model, *sorted(self._prompt_sets)))
+            raise UnknownModel(f"there is no model {request.model!r} here; known: {known}", param="model")
+        check_offered(request, run.options)
         if request.model == self._virtual_model:
             own = request.model_for or run.options.permitted is not None
             router = Router(run.options, self._strategies) if own else self._routers[request.effort]
@@ -241,10 +245,7 @@ class Coordinator:
         ):
             if chosen:
                 raise InvalidRequest(f"{name}: only {self._virtual_model} has {what}; leave it out", param=name)
-        if request.model in self._prompt_sets:
-            return Decision(PASSTHROUGH, ("the caller named the model",))
-        known = ", ".join((self._virtual_model, *sorted(self._prompt_sets)))
-        raise UnknownModel(f"there is no model {request.model!r} here; known: {known}", param="model")
+        return Decision(PASSTHROUGH, ("the caller named the model",))
 
     async def _fall_back(self, run: Run, failure: RoleFailed | BudgetExhausted) -> str:
         """The best single model answers instead."""
@@ -267,10 +268,11 @@ class Coordinator:
 
     async def _save(self, run: Run, outcome: Outcome, error: str) -> None:
         """A trace that can't be saved must not take the answer with it."""
-        answer = "".join(run.answer) or None
+        answer = run.answer.whole or None
         record = run.budget.record(self._clock())
         trace = run.recorder.trace(record, outcome, error, run.question, answer, run.request)
-        self.admission.learn(run.tree, trace)
+        if run.request.endpoint.streamed:  # what makes no text says nothing of what text takes
+            self.admission.learn(run.tree, trace)
         run.recorder.ended(trace)
         try:
             await self._traces.save(trace)
@@ -316,6 +318,7 @@ def _finished(run: Run, strategy: str, finish_reason: str) -> Finished:
         gpu_s_by_role=recorder.gpu_s_by_role(),
         gpu_s_by_model=recorder.gpu_s_by_model(),
         reduced=tuple(recorder.reduced),
+        finish_reasons=dict(run.finish_reasons),
     )
 
 

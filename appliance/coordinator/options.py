@@ -9,8 +9,9 @@ from typing import Any, TypeVar
 
 from appliance.coordinator.routing_options import DEFAULT_EFFORTS, EffortLimits, Rule
 from appliance.coordinator.strategy_options import BestOfNOptions, CascadeOptions, SelfConsistencyOptions
+from appliance.domain.endpoint import EngineTask
 from appliance.domain.model import Role
-from appliance.domain.request import BudgetWish, Effort
+from appliance.domain.request import BudgetWish, ChatRequest, Effort
 from appliance.domain.strategy import DIRECT, PLAN_EXECUTE_VERIFY
 
 Number = TypeVar("Number", int, float)
@@ -151,7 +152,8 @@ class Verification:
 class CoordinatorOptions:
     """Everything the coordinator is told at start. `sampling` may leave roles out; they get the defaults.
 
-    `families` says which family each model of the pool belongs to.
+    `families` says which family each model of the pool belongs to, `tasks` what its engines make of a prompt (text,
+    where it says nothing), `image_readers` which of them read images.
     `rules` choose a strategy in order; where none matches, `orchestrated` answers what `direct` says has enough cues,
     `easy` all else. `allowed` are the strategies that may be used (None: all), `efforts` changes all of this.
     `permitted` is what the tenant's policy allows of them (None: all): nothing is exempt from it.
@@ -177,6 +179,17 @@ class CoordinatorOptions:
     early_start: bool = True
     sampling: Mapping[Role, Sampling] = field(default_factory=dict)
     families: Mapping[str, str] = field(default_factory=dict)
+    tasks: Mapping[str, EngineTask] = field(default_factory=dict)
+    image_readers: frozenset[str] = frozenset()
+
+    def generalists_for(self, request: ChatRequest) -> tuple[str, ...]:
+        """Who may answer it in one call: where it has images, those who read them."""
+        generalists = self.roles.generalist
+        return tuple(m for m in generalists if m in self.image_readers) if request.has_images else generalists
+
+    def task_of(self, model_id: str) -> EngineTask:
+        """What a model's engines make of a prompt."""
+        return self.tasks.get(model_id, EngineTask.GENERATE)
 
     def sampling_of(self, role: Role) -> Sampling:
         """Sampling of one role."""

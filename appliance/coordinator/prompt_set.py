@@ -71,7 +71,7 @@ class PromptSet:
     answer is working; None: there is none. `params` are extra request fields by role. `judges` are the skills whose
     results its verifiers understand; None: any. `verdict_reason`: their verdict is the last line of the answer, and
     what stands before it says why. `answer_form` says what counts when answers are compared. `verifier_digest`
-    changes with whatever a verdict depends on.
+    changes with whatever a verdict depends on. Models that make no text don't `speak`, and play no role.
     """
 
     name: str
@@ -85,6 +85,7 @@ class PromptSet:
     answer_form: AnswerForm = AnswerForm.WHOLE
     references: References = References.NAMED
     verifier_digest: str = ""
+    speaks: bool = True
 
     def render(self, role: Role, **values: Any) -> tuple[dict[str, str], ...]:
         """The messages of one call; raises ConfigError for a role that this set has no templates for."""
@@ -94,7 +95,7 @@ class PromptSet:
 
     def plays(self, role: Role) -> bool:
         """Whether models of this set can play `role`."""
-        return role is Role.GENERALIST or role in self.messages
+        return self.speaks and (role is Role.GENERALIST or role in self.messages)
 
     def judges_skill(self, skill: str) -> bool:
         """Whether a verifier of this set understands results of `skill`."""
@@ -103,3 +104,7 @@ class PromptSet:
     def answer_of(self, text: str) -> str:
         """What follows the last separator, stripped; the whole text where there is none."""
         return text.rpartition(self.answer_separator)[2].strip() if self.answer_separator else text.strip()
+
+
+SPEECHLESS = PromptSet("none", {}, speaks=False)
+"""Of models that embed or score."""

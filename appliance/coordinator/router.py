@@ -1,8 +1,8 @@
 """The strategy for a request: rules, each with its reason. Pure.
 
 What is wanted:
-1. What only one call can keep (several choices, logprobs; tools and a form of the answer where no synthesizer writes
-   it) is direct, and so is a conversation that does not end with the user.
+1. What only one call can keep (several choices, logprobs, images; tools and a form of the answer where no synthesizer
+   writes it) is direct, and so is a conversation that does not end with the user.
 2. The caller's own choice, where the configuration leaves it to callers.
 3. The operator's rules in their order: the first that matches.
 4. Enough cues in the last message, unless it is very long: `orchestrated`; else `easy`.
@@ -129,6 +129,8 @@ def _one_call_fields(request: ChatRequest, roles: Roles) -> Iterator[str]:
         yield "n > 1"
     if sampling.get("logprobs"):
         yield "logprobs"
+    if request.has_images:
+        yield "images"
 
 
 def _form_fields(request: ChatRequest) -> Iterator[str]:

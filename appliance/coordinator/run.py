@@ -11,6 +11,7 @@ from appliance.coordinator.admission import Admission, Tree
 from appliance.coordinator.ask import Ask
 from appliance.coordinator.budget import Budget
 from appliance.coordinator.calls import Caller, CallPurpose, Completion, Hear
+from appliance.coordinator.choice_texts import ChoiceTexts
 from appliance.coordinator.conversation import as_data, question_of
 from appliance.coordinator.fitting import Direct
 from appliance.coordinator.options import CoordinatorOptions
@@ -55,10 +56,12 @@ class Run:
     caller: Caller
     admission: Admission
     tree: Tree
-    answer: list[str] = field(default_factory=list)
+    answer: ChoiceTexts = field(default_factory=ChoiceTexts)
     answer_begun: bool = False
     said_reason: str | None = None
     """Why the answer ended, where a task's result was said as the answer while it was made."""
+    finish_reasons: dict[int, str] = field(default_factory=dict)
+    """Why each choice ended, where several were asked for."""
     _held: list[ContentDelta] = field(default_factory=list)
     _events: asyncio.Queue[AnswerEvent | None] = field(default_factory=asyncio.Queue)
 
@@ -119,7 +122,7 @@ class Run:
     def say(self, delta: ReasoningDelta | ContentDelta) -> None:
         """Send a piece of working or of the answer to the caller; an answer that is not streamed waits for its end."""
         if isinstance(delta, ContentDelta):
-            self.answer.append(delta.text)
+            self.answer.add(delta.index, delta.text)
             if not self.request.streamed:
                 self._held.append(delta)
                 return

@@ -71,4 +71,8 @@ class Attained:
         account.began_s -= began_s
         account.ended_s += now_s - began_s
         if well:
-            self.call_s += _NEWEST_SHARE * (now_s - began_s - self.call_s)
+            self.learn(now_s - began_s)
+
+    def learn(self, call_s: float) -> None:
+        """A call took so long, and ended well."""
+        self.call_s += _NEWEST_SHARE * (call_s - self.call_s)

@@ -1,30 +1,33 @@
 """One call to the best engine that serves its model, as a stream of chunks.
 
-`stream` (retry once, before the first byte) → `_admitted` (wait for its turn, pick the engine) → `_sent` (count it in
-flight, name the engine on each chunk) → the engine client.
+`stream` (retry once, before the first byte) → `_admitted` (wait for its turn, pick the engine) → `_sent` (take a place
+there, name the engine on each chunk) → the engine client. Who relays bytes takes a place by `place_now` instead.
 """
 
 from __future__ import annotations
 
 import contextlib
 import time
-from collections import Counter
-from collections.abc import AsyncGenerator, Callable, Iterator, Mapping
+from collections.abc import AsyncGenerator, Callable, Iterator, Mapping, Set
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field, replace
 from typing import Protocol
 
 from appliance.dispatch.admission import AdmissionLimits, Admit, Reject, decide
 from appliance.dispatch.attained import Attained
-from appliance.dispatch.endpoint_picker import Asleep, NoEngine, Picked, pick
-from appliance.dispatch.gpu_meter import GpuMeter, Receipt
+from appliance.dispatch.breaker import BreakerState, Sign
+from appliance.dispatch.endpoint_picker import Asleep, NoEngine, Picked
+from appliance.dispatch.gpu_meter import Receipt
 from appliance.dispatch.line import Line
 from appliance.dispatch.lines import Lines, Ticket
+from appliance.dispatch.places import Manner, Place, Places, Under, sign_of
+from appliance.dispatch.prefix import prefix_of_messages
+from appliance.dispatch.retry_budget import RetryBudget
 from appliance.domain.engine import EngineState, EngineStatus
 from appliance.domain.fleet import DemandEvent, Fleet, ModelRoom
 from appliance.domain.policy import OPEN, DataPolicy
 from appliance.domain.request import CallChunk, CallContext, EngineCall
-from appliance.errors import EngineRejected, EngineUnavailable, NotAllowed, Overloaded
+from appliance.errors import EngineRejected, EngineUnavailable, Overloaded
 
 _SNAPSHOT_CHECK_S = 0.1
 """The first of a line looks at the fleet this often, for engines that came or went meanwhile."""
@@ -63,7 +66,7 @@ def _nobody(_sent: Sent) -> None:
 
 
 class Dispatcher:
-    """Sends calls to engines; owns counts of calls in flight, lines of waiting calls and the service of requests.
+    """Sends calls to engines; owns the places on them, the lines of waiting calls and the service of requests.
 
     `clock` is monotonic, in seconds. One instance belongs to one event loop.
     """
@@ -75,21 +78,22 @@ class Dispatcher:
         clock: Callable[[], float] = time.monotonic,
         limits: AdmissionLimits | None = None,
         policy: DataPolicy = OPEN,
+        manner: Manner | None = None,
+        retries: RetryBudget | None = None,
     ) -> None:
         self._fleet = fleet
         self._client = client
         self._clock = clock
         self._limits = limits or AdmissionLimits()
-        self._policy = policy
-        self._in_flight: Counter[str] = Counter()
-        self._meter = GpuMeter()
         self._attained = Attained()
+        self._places = Places(fleet, policy, self._attained, clock, manner or Manner(), self._changed)
+        self._retries = retries or RetryBudget()
         self.lines = Lines(self._attained, clock)
 
     @property
     def in_flight(self) -> Mapping[str, int]:
         """Engine id → calls sent and not ended."""
-        return dict(self._in_flight)
+        return dict(self._places.in_flight)
 
     @property
     def waiting(self) -> Mapping[str, int]:
@@ -101,27 +105,75 @@ class Dispatcher:
         """Requests whose service is counted."""
         return len(self._attained)
 
+    @property
+    def idle(self) -> bool:
+        """Nobody is on any engine, in any line, or has a request open."""
+        return self._places.idle and not any(self.waiting.values()) and not self.open_requests
+
     def opened(self, request_id: str) -> AbstractContextManager[None]:
         """Count the service of a request from its first call to its last one; without it each call stands alone."""
         return self._attained.opened(request_id, self._clock())
 
     def context_tokens(self, model_id: str) -> int | None:
         """The longest prompt and answer together that any engine of the model takes; None: it has no engine."""
-        return max((e.max_model_len for e in self._fleet.snapshot.engines if e.model_id == model_id), default=None)
+        return max((engine.max_model_len for engine in self._places.serving(model_id)), default=None)
 
     def room(self, model_id: str) -> ModelRoom:
         """What there is of a model now; engines that wait for their turn count."""
-        serving = [e for e in self._fleet.snapshot.engines if e.model_id == model_id]
+        serving = self._places.serving(model_id)
         usable = [e for e in serving if e.state is EngineState.READY or e.awaits_turn]
         kv_tokens = [self._fleet.figures_of(e.engine_id).kv_tokens for e in usable]
         known = [tokens for tokens in kv_tokens if tokens is not None]
         return ModelRoom(
-            running=sum(self._in_flight[e.engine_id] for e in serving),
+            running=sum(self._places.in_flight.get(e.engine_id, 0) for e in serving),
             waiting=self.waiting.get(model_id, 0),
             places=sum(e.max_num_seqs for e in usable),
             devices=max((e.devices for e in serving), default=1),
             kv_tokens=sum(known) if known and len(known) == len(kv_tokens) else None,
         )
+
+    def broken_engines(self) -> Mapping[str, BreakerState]:
+        """Engine id → state of its circuit breaker, for those whose last call failed."""
+        return self._places.broken_now()
+
+    def place_now(self, model_id: str, under: Under, prefix: int | None) -> Place | None:
+        """A place on the best engine of a model, or None where a call would have to wait, or has nowhere to go.
+
+        Nobody overtakes who stands in the line. Raises NotAllowed.
+        """
+        place = self._place(model_id, under, prefix)
+        if place is not None:
+            self._retries.paid_in()
+        return place
+
+    def place_again(
+        self, error: Exception, under: Under, prefix: int | None, before: Place, failed: Set[str]
+    ) -> Place | None:
+        """A place elsewhere for a call that failed so before its first byte; None where it may not be made again."""
+        if not _mended_elsewhere(error):
+            return None
+        return self._place(before.engine.model_id, under, prefix, before.receipt, failed)
+
+    def _place(
+        self,
+        model_id: str,
+        under: Under,
+        prefix: int | None,
+        receipt: Receipt | None = None,
+        failed: Set[str] = frozenset(),
+    ) -> Place | None:
+        if self.lines.stands(model_id):
+            return None
+        found = self._places.find(model_id, under, prefix, failed)
+        if not isinstance(found, Picked) or found.free_share <= 0:
+            return None
+        if receipt is not None and not self._retries.take():
+            return None
+        return self._places.take(found.engine, receipt or self._places.receipt())
+
+    def prefix_matters(self, model_id: str) -> bool:
+        """Whether a model has several engines, so that it is worth knowing where a conversation is at home."""
+        return len(self._places.serving(model_id)) > 1
 
     async def stream(
         self, call: EngineCall, ctx: CallContext, on_sent: Callable[[Sent], None] = _nobody
@@ -130,8 +182,9 @@ class Dispatcher:
 
         Raises NotAllowed, EngineUnavailable, EngineRejected, ContextTooLong and Overloaded. Closing it aborts the call.
         """
-        asked_s, receipt = self._clock(), self._meter.receipt()
+        asked_s, receipt = self._clock(), self._places.receipt()
         failed: set[str] = set()
+        self._retries.paid_in()
         with self.opened(ctx.request_id):
             for attempt in (1, 2):
                 engine = await self._admitted(call, ctx, failed)
@@ -145,13 +198,13 @@ class Dispatcher:
                     return
                 except (EngineUnavailable, EngineRejected) as error:
                     failed.add(engine.engine_id)
-                    if begun or attempt == 2 or not self._worth_retrying(error, call.model_id, ctx, failed):
+                    if begun or attempt == 2 or not self._worth_retrying(error, call, ctx, failed):
                         raise
 
-    def _worth_retrying(self, error: Exception, model_id: str, ctx: CallContext, failed: set[str]) -> bool:
-        if isinstance(error, EngineRejected) and error.status not in _MENDED_ELSEWHERE:
+    def _worth_retrying(self, error: Exception, call: EngineCall, ctx: CallContext, failed: set[str]) -> bool:
+        if not _mended_elsewhere(error) or not isinstance(self._find(call, ctx, failed), Picked | Asleep):
             return False
-        return isinstance(self._pick(model_id, ctx, failed), Picked | Asleep)
+        return self._retries.take()
 
     async def _admitted(self, call: EngineCall, ctx: CallContext, failed: set[str]) -> EngineStatus:
         """The engine for this call, as soon as it is awake and has room, and it is the call's turn."""
@@ -159,14 +212,14 @@ class Dispatcher:
         with self._line(call.model_id, ctx) as (line, ticket):
             others = len(line) - 1
             while True:
-                outcome = self._found(call.model_id, ctx, failed, waiting=len(line))
+                outcome = self._found(call, ctx, failed, waiting=len(line))
                 now_s = self._clock()
                 asleep, first = isinstance(outcome, Asleep), line.first(now_s) is ticket
                 if asleep:
                     failed.clear()  # what failed has gone to sleep since, and comes back with the turn
                     awake_s = now_s
                 decision = decide(
-                    free_share=0.0 if isinstance(outcome, Asleep) else outcome.score,
+                    free_share=0.0 if isinstance(outcome, Asleep) else outcome.free_share,
                     first=first,
                     others=others,
                     begun=ticket.waiting.attained_s > 0,
@@ -199,54 +252,52 @@ class Dispatcher:
         finally:
             self._tell(model_id)
 
-    def _found(self, model_id: str, ctx: CallContext, failed: set[str], waiting: int) -> Picked | Asleep:
-        outcome = self._pick(model_id, ctx, failed)
+    def _found(self, call: EngineCall, ctx: CallContext, failed: set[str], waiting: int) -> Picked | Asleep:
+        outcome = self._find(call, ctx, failed)
         if isinstance(outcome, NoEngine):
-            self._fleet.demand.append(DemandEvent(model_id, waiting, self._clock()))
+            self._fleet.demand.append(DemandEvent(call.model_id, waiting, self._clock()))
             reasons = "; ".join(outcome.reasons)
-            raise EngineUnavailable(f"no ready engine serves {model_id} ({reasons}); see `appliance status`")
+            raise EngineUnavailable(f"no ready engine serves {call.model_id} ({reasons}); see `appliance status`")
         return outcome
 
-    def _pick(self, model_id: str, ctx: CallContext, failed: set[str]) -> Picked | Asleep | NoEngine:
-        return pick(model_id, self._allowed(model_id, ctx), self._in_flight, failed)
+    def _find(self, call: EngineCall, ctx: CallContext, failed: set[str]) -> Picked | Asleep | NoEngine:
+        known = self.prefix_matters(call.model_id)
+        prefix = prefix_of_messages(ctx.cache_salt, call.messages) if known else None
+        return self._places.find(call.model_id, Under(ctx.labels, ctx.policy), prefix, failed)
 
-    def _allowed(self, model_id: str, ctx: CallContext) -> tuple[EngineStatus, ...]:
-        """The engines of a model that may be used for the request. Raises NotAllowed where there are others only."""
-        engines = tuple(e for e in self._fleet.snapshot.engines if e.model_id == model_id)
-        refusals = [self._policy.refusal(ctx.labels, model_id, e.node, ctx.policy) for e in engines]
-        if refusals and all(refusals):
-            param = "labels" if ctx.labels else "model"
-            raise NotAllowed(f"the policy lets no engine of {model_id} see this request: {refusals[0]}", param=param)
-        return tuple(e for e, reason in zip(engines, refusals, strict=True) if not reason)
+    def _changed(self, engine: EngineStatus, left: bool) -> None:
+        """A call came to an engine or has left it."""
+        if engine.turn_group:
+            self._tell(engine.model_id)
+        if left:
+            self.lines.wake(engine.model_id)
 
     def _tell(self, model_id: str) -> None:
         """Let the supervisor know what there is to do for a model that takes turns with others."""
-        engines = [e for e in self._fleet.snapshot.engines if e.model_id == model_id and e.turn_group]
+        engines = [engine for engine in self._places.serving(model_id) if engine.turn_group]
         if engines:
-            in_flight = sum(self._in_flight[engine.engine_id] for engine in engines)
+            in_flight = sum(self._places.in_flight.get(engine.engine_id, 0) for engine in engines)
             waiting = self.lines.waiting.get(model_id, 0)
             self._fleet.demand.append(DemandEvent(model_id, waiting, self._clock(), in_flight))
 
     async def _sent(
         self, engine: EngineStatus, call: EngineCall, ctx: CallContext, receipt: Receipt
     ) -> AsyncGenerator[CallChunk, None]:
-        """Stream from this engine. No await stands between its choice and this count, so no other call sees the gap."""
-        began_s, well = self._clock(), False
-        self._in_flight[engine.engine_id] += 1
-        self._attained.begin(ctx.request_id, began_s)
-        receipt.begin(engine.engine_id, engine.devices, began_s)
-        self._tell(engine.model_id)
+        """Stream from this engine. No await stands between its choice and its place, so no other call sees the gap."""
+        place, sign = self._places.take(engine, receipt, ctx.request_id), Sign.NOTHING
         try:
             async with contextlib.aclosing(self._client.stream_chat(engine, call, ctx)) as chunks:
                 async for chunk in chunks:
                     yield chunk if chunk.engine_id else replace(chunk, engine_id=engine.engine_id)
-            well = True
+            sign = Sign.WORKS
+        except (EngineUnavailable, EngineRejected) as error:
+            sign = sign_of(error)
+            raise
         finally:
-            ended_s = self._clock()
-            receipt.end(ended_s)
-            self._attained.end(ctx.request_id, began_s, ended_s, well=well)
-            self._in_flight[engine.engine_id] -= 1
-            if not self._in_flight[engine.engine_id]:
-                del self._in_flight[engine.engine_id]
-            self._tell(engine.model_id)
-            self.lines.wake(engine.model_id)
+            place.leave(sign)
+
+
+def _mended_elsewhere(error: Exception) -> bool:
+    if isinstance(error, EngineRejected):
+        return error.status in _MENDED_ELSEWHERE
+    return isinstance(error, EngineUnavailable)

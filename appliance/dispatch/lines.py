@@ -41,6 +41,11 @@ class Lines:
         """Model id → calls that wait."""
         return {model_id: len(line) for model_id, line in self._lines.items()}
 
+    def stands(self, model_id: str) -> bool:
+        """Whether anybody waits for a model."""
+        line = self._lines.get(model_id)
+        return line is not None and len(line) > 0
+
     def levels(self) -> Mapping[tuple[str, int], int]:
         """Model id and level of the request as it joined → calls that wait."""
         call_s = self._attained.call_s

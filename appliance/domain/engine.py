@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import PurePath
 
+from appliance.domain.endpoint import EngineTask
+
 LOCAL_NODE = "local"
 """The name of this machine, where nothing else names it."""
 
@@ -25,7 +27,7 @@ class EngineSpec:
     OpenMP threads of a CPU engine. `gpu_memory_utilization` is passed even where `kv_cache_memory_bytes` pins the KV
     cache, because vLLM checks it first. Of the engines with the same `turn_group` one is awake at a time (empty: it is
     awake all the time); the others sleep at vLLM's `sleep_level`, where 0 means that they are stopped instead. The
-    parsers are vLLM's, for the model's way of calling tools and of thinking.
+    parsers are vLLM's, for the model's way of calling tools and of thinking. `task` is what it makes of a prompt.
     """
 
     engine_id: str
@@ -50,6 +52,7 @@ class EngineSpec:
     turn_group: str = ""
     sleep_level: int = 0
     node: str = LOCAL_NODE
+    task: EngineTask = EngineTask.GENERATE
 
 
 class EngineState(StrEnum):
@@ -84,6 +87,7 @@ class EngineStatus:
     turn_group: str = ""
     devices: int = 1
     node: str = LOCAL_NODE
+    task: EngineTask = EngineTask.GENERATE
 
     @property
     def awaits_turn(self) -> bool:

@@ -24,6 +24,7 @@ BY_SETTING = {
     "--tensor-parallel-size": "engine.tensor_parallel_size",
     "-tp": "engine.tensor_parallel_size",
     "--enable-sleep-mode": "placement.turns",
+    "--runner": "the task in the model's manifest",
 }
 """Option → the setting that says it, at the pool entry where it begins with `engine`."""
 OURS = frozenset({"--api-key", "--host", "--model", "--port", "--scheduling-policy", "--served-model-name", "--uds"})

@@ -44,7 +44,8 @@ class EngineFigures:
     """What an engine takes and does, as last sampled. None: not known, which is not the same as 0.
 
     Bytes are per GPU (of the fullest one), on the CPU of the machine: as planned at most, and as measured of its
-    processes. `tokens_per_s` are generated ones since the sample before. `remark` says what a person should look at.
+    processes. `tokens_per_s` are generated ones since the sample before; `kv_used_share` is the part of the KV cache
+    that is in use, 0 to 1. `remark` says what a person should look at.
     """
 
     gpu_ids: tuple[str, ...] = ()
@@ -55,6 +56,7 @@ class EngineFigures:
     waiting_requests: int | None = None
     tokens_per_s: float | None = None
     remark: str = ""
+    kv_used_share: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
+from appliance.domain.endpoint import EngineTask
 from appliance.domain.geometry import Geometry
 
 
@@ -36,7 +37,8 @@ class Model:
     `skills` maps a skill name to a prior score in [0, 1]. `prompt_set` names the templates under
     `coordinator/prompts/` that this model understands. `quantization` names the number format of the weights where it
     is not `dtype`; `tool_parser` and `reasoning_parser` are vLLM's names for the model's way of calling and thinking.
-    `source` says where the geometry was read, `derived` which fields were not read but reckoned or estimated.
+    `source` says where the geometry was read, `derived` which fields were not read but reckoned or estimated. A model
+    whose `task` is not to generate text plays no role and has no prompt set. `reads_images`: so does its engine.
     """
 
     model_id: str
@@ -61,3 +63,5 @@ class Model:
     reasoning_parser: str | None = None
     source: str = ""
     derived: tuple[str, ...] = ()
+    task: EngineTask = EngineTask.GENERATE
+    reads_images: bool = False

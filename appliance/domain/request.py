@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
+from appliance.domain.endpoint import Endpoint
 from appliance.domain.forecast import Reduction
 from appliance.domain.model import Role
 from appliance.domain.tenant import DEFAULT
@@ -14,11 +15,19 @@ from appliance.domain.tenant import DEFAULT
 
 @dataclass(frozen=True, slots=True)
 class ChatMessage:
-    """One message; `extra` holds the OpenAI fields that only an engine reads (tool calls, name, …)."""
+    """One message; `extra` holds the OpenAI fields that only an engine reads (tool calls, name, …).
+
+    `parts` are its texts and images in their order, where it has images; `content` is the text alone.
+    """
 
     role: str
     content: str
     extra: Mapping[str, Any] = field(default_factory=dict)
+    parts: tuple[Mapping[str, Any], ...] = ()
+
+    def as_sent(self) -> dict[str, Any]:
+        """The message as an engine takes it."""
+        return {"role": self.role, "content": list(self.parts) or self.content, **self.extra}
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +70,8 @@ class ChatRequest:
     what its tenant's always are; every call below inherits them. `strategy` is the caller's own choice of a way to
     answer; None leaves it to the router. `model_for` are other models in roles than the configured ones: `verifier`,
     `executor` or `executor.math` → model. What is not `streamed` is sent when it is whole, so a broken one can be made
-    again.
+    again. For any other `endpoint` than chat, a named model gets `inputs` (the fields of OpenAI's or vLLM's body that
+    hold texts) and `sampling` in one call, and `messages` are those texts for estimates and traces.
     """
 
     model: str
@@ -76,6 +86,13 @@ class ChatRequest:
     effort: Effort = Effort.MEDIUM
     strategy: str | None = None
     model_for: Mapping[str, str] = field(default_factory=dict)
+    endpoint: Endpoint = Endpoint.CHAT
+    inputs: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def has_images(self) -> bool:
+        """Whether any message shows one."""
+        return any(message.parts for message in self.messages)
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,12 +136,17 @@ class CallContext:
 
 @dataclass(frozen=True, slots=True)
 class EngineCall:
-    """One chat completion wanted from one model: an OpenAI body without `model` and `stream`."""
+    """One answer wanted from one model: an OpenAI body without `model` and `stream`.
+
+    Chat has `messages`, every other endpoint has `inputs`.
+    """
 
     model_id: str
     messages: tuple[Mapping[str, Any], ...]
     max_tokens: int | None
     params: Mapping[str, Any] = field(default_factory=dict)
+    endpoint: Endpoint = Endpoint.CHAT
+    inputs: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,7 +184,8 @@ class CallChunk:
     """A piece of one engine call's answer. The last chunk has `finish_reason`; one (often after it) has `usage`.
 
     `raw_delta` is the engine's `delta` object as it came (tool calls and the like) for verbatim relay,
-    `raw_logprobs` the choice's `logprobs`.
+    `raw_logprobs` the choice's `logprobs`, `index` the choice where several were asked for. Endpoints other than chat
+    have `raw_event`: the engine's event, or its whole answer, as it came.
     """
 
     text: str = ""
@@ -173,6 +196,8 @@ class CallChunk:
     engine_id: str = ""
     raw_delta: Mapping[str, Any] | None = None
     raw_logprobs: Mapping[str, Any] | None = None
+    index: int = 0
+    raw_event: Mapping[str, Any] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,15 +205,18 @@ class ReasoningDelta:
     """Progress or working, shown to clients that read `reasoning_content`; not part of the answer."""
 
     text: str
+    index: int = 0
 
 
 @dataclass(frozen=True, slots=True)
 class ContentDelta:
-    """A piece of the answer. `raw_delta` / `raw_logprobs` as in `CallChunk`, when one call answers."""
+    """A piece of the answer. What is raw, and `index`, as in `CallChunk`, when one call answers."""
 
     text: str
     raw_delta: Mapping[str, Any] | None = None
     raw_logprobs: Mapping[str, Any] | None = None
+    index: int = 0
+    raw_event: Mapping[str, Any] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -196,7 +224,7 @@ class Finished:
     """The last event: why it ended, the true usage summed over all calls, and usage per role and model.
 
     `gpu_s` are device-seconds, in all and per role and model. `reduced` is what was left out of the whole plan because
-    it did not fit.
+    it did not fit. `finish_reasons` has one for each choice where several were asked for.
     """
 
     finish_reason: str
@@ -210,6 +238,7 @@ class Finished:
     gpu_s_by_role: Mapping[str, float] = field(default_factory=dict)
     gpu_s_by_model: Mapping[str, float] = field(default_factory=dict)
     reduced: tuple[Reduction, ...] = ()
+    finish_reasons: Mapping[int, str] = field(default_factory=dict)
 
 
 AnswerEvent = ReasoningDelta | ContentDelta | Finished

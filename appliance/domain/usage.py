@@ -47,3 +47,34 @@ class PassThroughSink(Protocol):
 
     def record_pass_through(self, call: PassThroughCall) -> None:
         """Take note of it, to be written soon together with others. It never waits and never fails."""
+
+
+@dataclass(frozen=True, slots=True)
+class Charged:
+    """On what terms a call is charged: the engine's node, and the operator's price at that time (None: none is set)."""
+
+    node: str
+    price_per_gpu_hour: float | None
+    currency: str
+
+
+class Terms(Protocol):
+    """What the ledger asks when it writes a call down; it is asked in the writing thread."""
+
+    def charged(self, engine_id: str) -> Charged:
+        """Node and price of an engine, also of one that is gone."""
+
+    def energy_j(self, engine_id: str, begun_unix_s: float, ended_unix_s: float, gpu_s: float) -> float | None:
+        """The call's share of what the engine's devices took meanwhile; None where nobody measures it."""
+
+
+class _NoTerms:
+    def charged(self, engine_id: str) -> Charged:
+        return Charged("", None, "")
+
+    def energy_j(self, engine_id: str, begun_unix_s: float, ended_unix_s: float, gpu_s: float) -> float | None:
+        return None
+
+
+NO_TERMS: Terms = _NoTerms()
+"""Nothing costs anything: for tests and benchmarks of other things."""

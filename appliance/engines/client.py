@@ -1,4 +1,4 @@
-"""HTTP to one engine: a streamed chat, a probe, a health check, sleep and waking."""
+"""HTTP to one engine: a call, a probe, a health check, sleep and waking."""
 
 from __future__ import annotations
 
@@ -6,16 +6,18 @@ from __future__ import annotations
 import asyncio
 import itertools
 import re
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 from contextlib import aclosing, asynccontextmanager, suppress
 from typing import Any, Protocol
 
 import aiohttp
 import orjson
 
+from appliance.domain.endpoint import Endpoint, EngineTask
 from appliance.domain.engine import EngineStatus
 from appliance.domain.request import CallChunk, CallContext, EngineCall
-from appliance.engines.chunks import body_of, chunk_of
+from appliance.engines.chunks import body_of, chunk_of, text_chunk_of, whole_chunk_of
+from appliance.engines.paths import url_of
 from appliance.engines.refusals import raise_rejected, refuse, too_late, unreachable
 from appliance.engines.sse import SseParser
 from appliance.errors import EngineRejected, EngineUnavailable
@@ -29,6 +31,13 @@ LEAST_DRAIN_S = 0.5
 """To pause takes a moment even where nothing is in flight."""
 PROBE_PRIORITY = -1_000_000
 """Before everything that waits in the engine: a probe asks whether it works, not whether it is busy."""
+PROBES: Mapping[EngineTask, tuple[Endpoint, Mapping[str, Any], str]] = {
+    # Plain completions need no chat template.
+    EngineTask.GENERATE: (Endpoint.COMPLETIONS, {"prompt": "1", "max_tokens": 1, "temperature": 0}, "choices"),
+    EngineTask.EMBED: (Endpoint.EMBEDDINGS, {"input": "1"}, "data"),
+    EngineTask.RERANK: (Endpoint.RERANK, {"query": "1", "documents": ["1"]}, "results"),
+}
+"""The least work that each kind of engine can show: where it is asked, for what, and where in the answer it stands."""
 
 _PROGRESS = re.compile(
     r"^vllm:(?:prompt_tokens_total|generation_tokens_total|kv_cache_usage_perc)(?:\{[^}]*\})? (\S+)$", re.MULTILINE
@@ -43,7 +52,7 @@ class EngineClient(Protocol):
         ...
 
     async def generate_one(self, engine: EngineStatus, timeout_s: float) -> None:
-        """Return when the engine has generated one token; EngineUnavailable or EngineRejected otherwise."""
+        """Return when the engine has made one token, vector or score; EngineUnavailable or EngineRejected otherwise."""
         ...
 
     async def healthy(self, engine: EngineStatus, timeout_s: float = 2.0) -> bool:
@@ -82,38 +91,40 @@ class HttpEngineClient:
         self._call_numbers = itertools.count(1)
 
     async def stream_chat(self, engine: EngineStatus, call: EngineCall, ctx: CallContext) -> AsyncGenerator[CallChunk]:
-        """Stream one chat completion.
+        """Stream one answer; of an endpoint that has no streams, the whole of it as one chunk.
 
         Raises EngineUnavailable (not reachable, connection lost, aborted by the engine), EngineRejected (HTTP error
         or error event), ContextTooLong, BudgetExhausted (past `ctx.deadline_s`, on the loop's clock). Text that came
         before the error has been yielded by then.
         """
-        finished = False
-        async with (
-            self._response(engine, body_of(engine, call, ctx), ctx) as response,
-            aclosing(_events(response, engine, ctx.deadline_s)) as events,
-        ):
-            async for event in events:
-                chunk = _parse(event, engine)
-                if chunk is None:
-                    continue
-                if chunk.finish_reason == "abort":
-                    raise EngineUnavailable(f"engine {engine.engine_id} broke off its answer; it is stopping")
-                finished = finished or chunk.finish_reason is not None
-                yield chunk
+        async with self._response(engine, call, ctx) as response:
+            if not call.endpoint.streamed:
+                yield await _whole(response, engine, call.endpoint, ctx.deadline_s)
+                return
+            finished = False
+            async with aclosing(_events(response, engine, ctx.deadline_s)) as events:
+                async for event in events:
+                    chunk = _parse(event, engine, call.endpoint)
+                    if chunk is None:
+                        continue
+                    if chunk.finish_reason == "abort":
+                        raise EngineUnavailable(f"engine {engine.engine_id} broke off its answer; it is stopping")
+                    finished = finished or chunk.finish_reason is not None
+                    yield chunk
         if not finished:
             raise EngineUnavailable(f"engine {engine.engine_id} ended its answer in the middle")
 
     async def generate_one(self, engine: EngineStatus, timeout_s: float) -> None:
-        """Ask for one token through /v1/completions, which needs no chat template."""
-        body = {"model": engine.model_id, "prompt": "1", "max_tokens": 1, "temperature": 0, "priority": PROBE_PRIORITY}
-        url = f"{engine.base_url}/v1/completions"
+        """Ask for the least that an engine of its kind can show."""
+        endpoint, asked, where = PROBES[engine.task]
+        body = {"model": engine.model_id, "priority": PROBE_PRIORITY, **asked}
+        url = url_of(engine, endpoint)
         try:
             async with asyncio.timeout(timeout_s):
                 async with self._open().post(url, data=orjson.dumps(body), headers=_headers(engine)) as response:
                     if response.status != 200:
                         await refuse(response, engine)
-                    if not orjson.loads(await response.read()).get("choices"):
+                    if not orjson.loads(await response.read()).get(where):
                         raise EngineRejected(f"engine {engine.engine_id} generated nothing", status=200)
         except aiohttp.ClientError as error:
             raise unreachable(engine, error) from error
@@ -125,7 +136,7 @@ class HttpEngineClient:
     async def healthy(self, engine: EngineStatus, timeout_s: float = 2.0) -> bool:
         """Whether /health answers 200 within `timeout_s`."""
         try:
-            async with asyncio.timeout(timeout_s), self._open().get(f"{engine.base_url}/health") as response:
+            async with asyncio.timeout(timeout_s), self._open().get(url_of(engine, "/health")) as response:
                 return response.status == 200
         except (TimeoutError, aiohttp.ClientError):
             return False
@@ -133,7 +144,7 @@ class HttpEngineClient:
     async def progress(self, engine: EngineStatus, timeout_s: float = 2.0) -> str | None:
         """vLLM's counts of tokens and its use of the KV cache, which grows while a long prompt is read in pieces."""
         try:
-            async with asyncio.timeout(timeout_s), self._open().get(f"{engine.base_url}/metrics") as response:
+            async with asyncio.timeout(timeout_s), self._open().get(url_of(engine, "/metrics")) as response:
                 found = _PROGRESS.findall(await response.text())
         except (TimeoutError, aiohttp.ClientError):
             return None
@@ -170,7 +181,7 @@ class HttpEngineClient:
     ) -> dict[str, Any]:
         """One of vLLM's development routes; its answer, empty where it is no JSON object."""
         data = None if body is None else orjson.dumps(body)
-        url = f"{engine.base_url}{path}"
+        url = url_of(engine, path)
         try:
             async with (
                 asyncio.timeout(timeout_s),
@@ -199,15 +210,15 @@ class HttpEngineClient:
 
     @asynccontextmanager
     async def _response(
-        self, engine: EngineStatus, body: dict[str, Any], ctx: CallContext
+        self, engine: EngineStatus, call: EngineCall, ctx: CallContext
     ) -> AsyncIterator[aiohttp.ClientResponse]:
         """The response with status 200; its connection is closed on the way out unless the body was read to the end."""
         call_number = next(self._call_numbers)
         headers = _headers(engine) | {"X-Request-Id": f"{ctx.request_id}-{ctx.task_id}-{ctx.role}-{call_number}"}
-        url = f"{engine.base_url}/v1/chat/completions"
+        url, body = url_of(engine, call.endpoint), orjson.dumps(body_of(engine, call, ctx))
         try:
             async with asyncio.timeout_at(ctx.deadline_s):
-                response = await self._open().post(url, data=orjson.dumps(body), headers=headers)
+                response = await self._open().post(url, data=body, headers=headers)
         except aiohttp.ClientError as error:
             raise unreachable(engine, error) from error
         except TimeoutError:
@@ -218,6 +229,24 @@ class HttpEngineClient:
             yield response
         finally:
             response.close()
+
+
+async def _whole(
+    response: aiohttp.ClientResponse, engine: EngineStatus, endpoint: Endpoint, deadline_s: float
+) -> CallChunk:
+    """The answer of an endpoint that has no streams."""
+    try:
+        async with asyncio.timeout_at(deadline_s):
+            body = await response.content.read()
+    except aiohttp.ClientError as error:
+        raise unreachable(engine, error) from error
+    except TimeoutError:
+        raise too_late(engine) from None
+    document = _event(body, engine)
+    try:
+        return whole_chunk_of(document, endpoint, engine.engine_id)
+    except (KeyError, TypeError, AttributeError):
+        raise _unknown_shape(engine) from None
 
 
 async def _events(
@@ -271,11 +300,15 @@ def _event(payload: bytes, engine: EngineStatus) -> dict[str, Any]:
     return event
 
 
-def _parse(event: dict[str, Any], engine: EngineStatus) -> CallChunk | None:
+def _parse(event: dict[str, Any], engine: EngineStatus, endpoint: Endpoint) -> CallChunk | None:
     try:
-        return chunk_of(event, engine.engine_id)
+        return (chunk_of if endpoint is Endpoint.CHAT else text_chunk_of)(event, engine.engine_id)
     except (KeyError, TypeError, AttributeError, IndexError, ValueError):
-        raise EngineRejected(f"engine {engine.engine_id} sent an event of an unknown shape", status=502) from None
+        raise _unknown_shape(engine) from None
+
+
+def _unknown_shape(engine: EngineStatus) -> EngineRejected:
+    return EngineRejected(f"engine {engine.engine_id} sent an event of an unknown shape", status=502)
 
 
 def _headers(engine: EngineStatus) -> dict[str, str]:

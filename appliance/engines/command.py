@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from math import ceil
 
+from appliance.domain.endpoint import Endpoint, EngineTask
 from appliance.domain.engine import Device, EngineSpec
 
 PASSED_ON = frozenset(
@@ -24,12 +25,16 @@ OFFLINE = {
     "VLLM_NO_USAGE_STATS": "1",
     "VLLM_DO_NOT_TRACK": "1",
     "DO_NOT_TRACK": "1",
+    "VLLM_MEDIA_URL_ALLOW_REDIRECTS": "0",
 }
 PLAIN_PYTHON = {"NO_COLOR": "1", "PYTHONNOUSERSITE": "1", "PYTHONSAFEPATH": "1", "PYTHONUNBUFFERED": "1"}
 """PYTHONSAFEPATH: `python -m` would put the working directory before vLLM's own packages."""
 
-QUIET_PATHS = "/health,/metrics,/v1/chat/completions,/v1/completions"
+QUIET_PATHS = ",".join(("/health", "/metrics", *Endpoint))
 """One log line per request would fill the disk of an appliance that runs for months."""
+
+NO_MEDIA_DOMAIN = "none.invalid"
+"""The only domain that media may come from, and there is none of this name: images stand in the body (RFC 2606)."""
 
 STRUCTURED_OUTPUTS = {"backend": "xgrammar", "disable_any_whitespace": True}
 """A small model that may put free white space into its JSON can spend all its tokens on it. vLLM takes the option
@@ -79,12 +84,13 @@ def _options(spec: EngineSpec, drain_timeout_s: float) -> tuple[str, ...]:
         *("--max-num-batched-tokens", str(spec.max_num_batched_tokens)),
         *("--kv-cache-memory-bytes", str(spec.kv_cache_memory_bytes)),
         *("--scheduling-policy", "priority"),
-        *("--structured-outputs-config", json.dumps(STRUCTURED_OUTPUTS)),
         *("--disable-access-log-for-endpoints", QUIET_PATHS),
         # With 0, vLLM's default, a stop while requests are in flight may hang for ever.
         *("--shutdown-timeout", str(max(1, ceil(drain_timeout_s)))),
         "--enable-prompt-tokens-details",
         "--disable-fastapi-docs",
+        *("--allowed-media-domains", NO_MEDIA_DOMAIN),
+        *_task_options(spec),
     ]
     if spec.device is Device.CUDA:
         # Even with pinned KV bytes vLLM refuses to start when this share of the GPU's memory is not free.
@@ -94,11 +100,19 @@ def _options(spec: EngineSpec, drain_timeout_s: float) -> tuple[str, ...]:
     if spec.enforce_eager or spec.device is Device.CPU:
         # On the CPU compilation costs half a minute of start-up and gains little.
         options.append("--enforce-eager")
+    return (*options, *spec.extra_args)
+
+
+def _task_options(spec: EngineSpec) -> list[str]:
+    """What makes it an engine of its kind; vLLM tells by the model's architecture how it embeds or scores."""
+    if spec.task is not EngineTask.GENERATE:
+        return ["--runner", "pooling"]
+    options = ["--structured-outputs-config", json.dumps(STRUCTURED_OUTPUTS)]
     if spec.tool_parser is not None:
         options += ["--enable-auto-tool-choice", "--tool-call-parser", spec.tool_parser]
     if spec.reasoning_parser is not None:
         options += ["--reasoning-parser", spec.reasoning_parser]
-    return (*options, *spec.extra_args)
+    return options
 
 
 def _environment(spec: EngineSpec, python: str, cache_dir: str, parent: Mapping[str, str]) -> dict[str, str]:

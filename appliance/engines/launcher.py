@@ -98,6 +98,7 @@ def status_of(spec: EngineSpec, api_key: str, state: EngineState = EngineState.R
         turn_group=spec.turn_group,
         devices=spec.tensor_parallel_size if spec.device is Device.CUDA else 1,
         node=spec.node,
+        task=spec.task,
     )
 
 

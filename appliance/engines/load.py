@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import aiohttp
 
 from appliance.domain.engine import EngineStatus
+from appliance.engines.paths import url_of
 
 _SAMPLE = re.compile(r"^(vllm:\w+)(?:\{([^}]*)\})? (\S+)$", re.MULTILINE)
 _KV_TOKENS = re.compile(r'kv_cache_size_tokens="(\d+)"')
@@ -17,23 +18,31 @@ TIMEOUT_S = 2.0
 
 @dataclass(frozen=True, slots=True)
 class EngineLoad:
-    """Figures of one moment; None: the engine does not say. `generated_tokens` counts from its start."""
+    """Figures of one moment; None: the engine does not say. `generated_tokens` counts from its start.
+
+    `kv_used_share` is that of the fullest engine core.
+    """
 
     running: int | None = None
     waiting: int | None = None
     generated_tokens: int | None = None
     kv_tokens: int | None = None
+    kv_used_share: float | None = None
 
 
 def load_of(metrics: str) -> EngineLoad:
     """Prometheus' text of one vLLM server → its load; several engine cores behind it are added up. Pure."""
     sums: dict[str, float] = {}
-    kv_tokens = None
+    kv_tokens: int | None = None
+    kv_used: float | None = None
     for name, labels, value in _SAMPLE.findall(metrics):
         try:
-            sums[name] = sums.get(name, 0.0) + float(value)
+            figure = float(value)
         except ValueError:
             continue
+        sums[name] = sums.get(name, 0.0) + figure
+        if name == "vllm:kv_cache_usage_perc" and figure == figure:
+            kv_used = max(kv_used or 0.0, min(1.0, figure))
         if name == "vllm:cache_config_info" and (found := _KV_TOKENS.search(labels)):
             kv_tokens = int(found[1])
     return EngineLoad(
@@ -41,6 +50,7 @@ def load_of(metrics: str) -> EngineLoad:
         waiting=_count(sums.get("vllm:num_requests_waiting")),
         generated_tokens=_count(sums.get("vllm:generation_tokens_total")),
         kv_tokens=kv_tokens,
+        kv_used_share=kv_used,
     )
 
 
@@ -55,7 +65,7 @@ class LoadReader:
         if self._session is None:
             self._session = aiohttp.ClientSession()
         try:
-            async with asyncio.timeout(TIMEOUT_S), self._session.get(f"{engine.base_url}/metrics") as response:
+            async with asyncio.timeout(TIMEOUT_S), self._session.get(url_of(engine, "/metrics")) as response:
                 return load_of(await response.text()) if response.status == 200 else EngineLoad()
         except (TimeoutError, aiohttp.ClientError):
             return EngineLoad()

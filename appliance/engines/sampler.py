@@ -125,6 +125,7 @@ class Sampler:
             waiting_requests=load.waiting,
             tokens_per_s=_rate(seen, load, now_s),
             remark=remark,
+            kv_used_share=load.kv_used_share,
         )
 
     def _seen_of(self, engine_id: str, pid: int) -> _Seen:

@@ -13,7 +13,7 @@ from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 
 from appliance.domain.fleet import Fleet
-from appliance.gateway import operations, replay, traces
+from appliance.gateway import operations, replay, traces, usage
 from appliance.gateway.auth import Authenticator
 from appliance.gateway.error_responses import http_error
 from appliance.gateway.middleware.access import Access
@@ -21,12 +21,15 @@ from appliance.gateway.middleware.authentication import Authentication
 from appliance.gateway.middleware.body_limit import BodyLimit
 from appliance.gateway.middleware.door import Door
 from appliance.gateway.middleware.request_ids import RequestIds
-from appliance.gateway.openai import chat, models, plan
+from appliance.gateway.openai import chat, embeddings, models, plan, scoring, text_completions, tokens
 from appliance.gateway.openai.answers import Answerer
+from appliance.gateway.openai.body import DEFAULT_LIMITS, RequestLimits
+from appliance.gateway.openai.intake import Intake
 from appliance.gateway.openai.models import ModelListing
 from appliance.gateway.openai.plan import Forecaster
 from appliance.gateway.operations import RoleModels
 from appliance.gateway.traces import TraceReader
+from appliance.gateway.usage import UsageReader
 from appliance.telemetry.metrics import Metrics
 
 OPEN_PATHS: Final = frozenset({"/health"})
@@ -40,6 +43,7 @@ class GatewayParts:
     answerer: Answerer
     forecaster: Forecaster
     traces: TraceReader
+    usage: UsageReader
     fleet: Fleet
     metrics: Metrics
     authenticator: Authenticator
@@ -48,6 +52,7 @@ class GatewayParts:
     max_body_bytes: int
     keep_alive_s: float
     open_paths: frozenset[str] = OPEN_PATHS
+    limits: RequestLimits = DEFAULT_LIMITS
 
 
 def build(parts: GatewayParts, *, version: str) -> FastAPI:
@@ -61,10 +66,13 @@ def build(parts: GatewayParts, *, version: str) -> FastAPI:
         middleware=_middleware(parts),
         exception_handlers={HTTPException: http_error, RequestValidationError: http_error},
     )
-    app.include_router(chat.router(parts.answerer, parts.keep_alive_s))
-    app.include_router(plan.router(parts.forecaster))
+    intake = Intake(parts.answerer, parts.keep_alive_s, parts.limits)
+    for room in (chat, text_completions, embeddings, scoring, tokens):
+        app.include_router(room.router(intake))
+    app.include_router(plan.router(parts.forecaster, parts.limits))
     app.include_router(models.router(parts.models, parts.fleet, created_unix_s=int(time.time())))
     app.include_router(traces.router(parts.traces))
+    app.include_router(usage.router(parts.usage))
     app.include_router(replay.router(parts.traces, parts.answerer))
     app.include_router(operations.router(parts.fleet, parts.role_models, parts.metrics))
     return app

@@ -79,6 +79,7 @@ def _shown(engine: EngineStatus, figures: EngineFigures) -> dict[str, Any]:
         "memory_planned_bytes": figures.planned_bytes,
         "memory_measured_bytes": figures.measured_bytes,
         "kv_tokens": figures.kv_tokens,
+        "kv_used_share": figures.kv_used_share,
         "requests_running": figures.running_requests,
         "requests_waiting": figures.waiting_requests,
         "tokens_per_s": figures.tokens_per_s,

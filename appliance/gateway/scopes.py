@@ -15,6 +15,7 @@ _TABLE: Final[tuple[tuple[re.Pattern[str], tuple[frozenset[Scope], ...]], ...]] 
     for pattern, needs in (
         (r"/v1/traces/[^/]+/replay", (frozenset({Scope.TRACES}), frozenset({Scope.INFERENCE}))),
         (r"/v1/traces(/.*)?", (frozenset({Scope.TRACES}),)),
+        (r"/v1/usage", (frozenset({Scope.TRACES, Scope.ADMIN}),)),
         (r"/v1/models(/.*)?|/openapi\.json|/ready|/health", (ALL_SCOPES,)),
         (r"/metrics|/fleet", (_OPERATORS,)),
         (

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from math import ceil
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import pynvml
 
@@ -15,6 +15,8 @@ from appliance.errors import InventoryError
 from appliance.inventory.gpu_health import health_problem
 from appliance.inventory.nvml_call import known, text, words
 from appliance.inventory.topology import nvlink_islands, pcie_groups
+
+T = TypeVar("T")
 
 PCI_DEVICES = Path("/sys/bus/pci/devices")
 NVIDIA = "0x10de"
@@ -74,22 +76,33 @@ def scan_gpus(pci_devices: Path = PCI_DEVICES) -> tuple[Gpu, ...]:
 
 
 def free_bytes(gpu_id: str) -> int | None:
-    """What is free on one GPU or MIG instance, by its UUID; None where NVML does not say.
+    """What is free on one GPU or MIG instance, by its UUID; None where NVML does not say."""
+    return _asked(_free_bytes, gpu_id)
 
-    NVML stays initialised from the first call on: that can take long, and this is asked in the event loop.
-    """
+
+def energy_j(gpu_id: str) -> float | None:
+    """What a GPU has taken since its driver was loaded; None for a MIG instance, and for GPUs before Volta."""
+    return _asked(_energy_j, gpu_id)
+
+
+def _asked(question: Callable[[str], T], gpu_id: str) -> T | None:
+    """NVML stays initialised from the first call on: that can take long, and this is asked in the event loop."""
     try:
         try:
-            return _free_bytes(gpu_id)
+            return question(gpu_id)
         except pynvml.NVMLError_Uninitialized:
             pynvml.nvmlInit()
-            return _free_bytes(gpu_id)
+            return question(gpu_id)
     except pynvml.NVMLError:
         return None
 
 
 def _free_bytes(gpu_id: str) -> int:
     return int(pynvml.nvmlDeviceGetMemoryInfo(pynvml.nvmlDeviceGetHandleByUUID(gpu_id)).free)
+
+
+def _energy_j(gpu_id: str) -> float:
+    return float(pynvml.nvmlDeviceGetTotalEnergyConsumption(pynvml.nvmlDeviceGetHandleByUUID(gpu_id))) / 1_000
 
 
 def unhealthy_line(gpu: Gpu) -> str:

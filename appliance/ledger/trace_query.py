@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import Any
 
 from sqlalchemy import Select, select, tuple_
 
+from appliance.domain.strategy import PASSTHROUGH
 from appliance.domain.trace import Outcome
 from appliance.errors import InvalidRequest
-from appliance.ledger.schema import traces
+from appliance.ledger.schema import traces, usage
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +47,7 @@ class TraceQuery:
     def statement(self) -> Select[tuple[object, ...]]:
         """One page and, where there are more, the first line of the next. Raises InvalidRequest: a broken cursor."""
         when, found = traces.c.created_unix_s, traces.c.trace_id
-        columns = [column for column in traces.columns if column.name != "body"]
+        columns = [column for column in traces.columns if column.name not in ("body", "delete_after_unix_s")]
         query = select(*columns).where(traces.c.tenant == self.tenant)
         if self.since_unix_s is not None:
             query = query.where(when >= self.since_unix_s)
@@ -53,6 +55,20 @@ class TraceQuery:
             query = query.where(traces.c.outcome == self.outcome.value)
         if self.strategy is not None:
             query = query.where(traces.c.strategy == self.strategy)
+        if self.cursor is not None:
+            query = query.where(tuple_(when, found) < tuple_(*_position(self.cursor)))
+        return query.order_by(when.desc(), found.desc()).limit(self.limit + 1)
+
+    def of_the_fast_path(self) -> Select[tuple[Any, ...]] | None:
+        """The same page of requests that have a usage row and no trace; None where the query wants none of them."""
+        if self.strategy not in (None, PASSTHROUGH):
+            return None
+        when, found = usage.c.started_unix_s, usage.c.trace_id
+        query = select(usage).where(usage.c.tenant == self.tenant, usage.c.status.is_not(None))
+        if self.since_unix_s is not None:
+            query = query.where(when >= self.since_unix_s)
+        if self.outcome is not None:
+            query = query.where(usage.c.outcome == self.outcome.value)
         if self.cursor is not None:
             query = query.where(tuple_(when, found) < tuple_(*_position(self.cursor)))
         return query.order_by(when.desc(), found.desc()).limit(self.limit + 1)

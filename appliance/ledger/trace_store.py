@@ -1,21 +1,22 @@
-"""Traces in the ledger: saves that come together share a transaction."""
+"""Traces in the ledger, each with its usage rows: saves that come together share a transaction."""
 
 from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from typing import Any, TypeVar
 
 from pydantic import TypeAdapter, ValidationError
-from sqlalchemy import Connection, delete, insert, select
+from sqlalchemy import ColumnElement, Connection, delete, insert, select
 
 from appliance.domain.trace import Outcome, Trace
 from appliance.errors import LedgerError
 from appliance.ledger.database import Database
 from appliance.ledger.schema import traces
 from appliance.ledger.trace_query import TracePage, TraceQuery, TraceSummary, paged
+from appliance.ledger.usage_store import UsageStore
 
 T = TypeVar("T")
 
@@ -24,16 +25,21 @@ _GROUP = 256
 
 
 class TraceStore:
-    """Keeps traces. All methods may be called from any event loop; after a failure they raise LedgerError."""
+    """Keeps traces, and writes what their calls consumed in the same transaction.
 
-    def __init__(self, database: Database) -> None:
+    Requests of the fast path, of which `usage` has a row each, are found among them. All methods may be called from any
+    event loop; after a failure they raise LedgerError.
+    """
+
+    def __init__(self, database: Database, usage: UsageStore | None = None) -> None:
         self._database = database
-        self._pending: deque[tuple[dict[str, Any], Future[None]]] = deque()
+        self._usage = usage or UsageStore(database)
+        self._pending: deque[tuple[Trace, Future[None]]] = deque()
 
     async def save(self, trace: Trace) -> None:
         """Store `trace`, replacing an earlier one of the same id; it is durable when this returns."""
         saved: Future[None] = Future()
-        self._pending.append((_row(trace), saved))
+        self._pending.append((trace, saved))
         self._database.submit(self._flush)
         await asyncio.wrap_future(saved)
 
@@ -41,31 +47,38 @@ class TraceStore:
         """The trace of this id. Raises LedgerError when another version of the appliance wrote it otherwise."""
         query = select(traces.c.body).where(traces.c.trace_id == trace_id)
         body = await self._asked(lambda connection: connection.execute(query).scalar_one_or_none())
-        return None if body is None else _read(trace_id, body)
+        return await self._usage.trace(trace_id) if body is None else _read(trace_id, body)
 
     async def has(self, trace_id: str) -> bool:
         """Whether there is a trace of this id, readable or not."""
         query = select(traces.c.trace_id).where(traces.c.trace_id == trace_id)
-        return await self._asked(lambda connection: connection.execute(query).scalar_one_or_none() is not None)
+        found = await self._asked(lambda connection: connection.execute(query).scalar_one_or_none() is not None)
+        return found or await self._usage.trace(trace_id) is not None
 
     async def page(self, query: TraceQuery) -> TracePage:
         """One page, newest first. Raises InvalidRequest when the cursor is none."""
         statement = query.statement()
         rows = await self._asked(lambda connection: connection.execute(statement).mappings().all())
         lines = tuple(TraceSummary(**{**row, "outcome": Outcome(row["outcome"])}) for row in rows)
-        return paged(lines, query.limit)
+        both = (*lines, *await self._usage.passed_through(query))
+        newest_first = sorted(both, key=lambda line: (line.created_unix_s, line.trace_id), reverse=True)
+        return paged(tuple(newest_first), query.limit)
 
-    async def prune(self, older_than_unix_s: float) -> int:
-        """Delete traces made before this wall time; returns how many.
+    async def prune(self, older_than_unix_s: float, now_unix_s: float) -> int:
+        """Delete traces made before this wall time, and those whose own end has come; returns how many.
 
         Group by group, so that what is saved meanwhile need not wait for all of them.
         """
-        older = select(traces.c.trace_id).where(traces.c.created_unix_s < older_than_unix_s).limit(_GROUP)
-        group = delete(traces).where(traces.c.trace_id.in_(older.scalar_subquery()))
-        pruned = 0
+        made_before, ended = traces.c.created_unix_s < older_than_unix_s, traces.c.delete_after_unix_s <= now_unix_s
+        return await self._deleted(made_before) + await self._deleted(ended)
+
+    async def _deleted(self, which: ColumnElement[bool]) -> int:
+        found = select(traces.c.trace_id).where(which).limit(_GROUP)
+        group = delete(traces).where(traces.c.trace_id.in_(found.scalar_subquery()))
+        deleted = 0
         while count := await self._database.run(lambda connection: connection.execute(group).rowcount):
-            pruned += count
-        return pruned
+            deleted += count
+        return deleted
 
     async def _asked(self, question: Callable[[Connection], T]) -> T:
         """In the writing thread, so that what is being saved is found."""
@@ -73,12 +86,12 @@ class TraceStore:
 
     def _flush(self) -> None:
         """Write all that is pending, up to a group; runs in the thread. Every save gets the outcome of its group."""
-        group: list[tuple[dict[str, Any], Future[None]]] = []
+        group: list[tuple[Trace, Future[None]]] = []
         while self._pending and len(group) < _GROUP:
             group.append(self._pending.popleft())
         if not group:
             return
-        error = self._write([row for row, _ in group])
+        error = self._write([trace for trace, _ in group])
         for _, saved in group:
             if not saved.set_running_or_notify_cancel():
                 continue
@@ -87,14 +100,18 @@ class TraceStore:
             else:
                 saved.set_exception(error)
 
-    def _write(self, rows: list[dict[str, Any]]) -> LedgerError | None:
-        newest = {row["trace_id"]: row for row in rows}
+    def _write(self, group: Sequence[Trace]) -> LedgerError | None:
+        newest = {trace.trace_id: trace for trace in group}
         try:
+            rows = [_row(trace) for trace in newest.values()]
             with self._database.begin() as connection:
                 connection.execute(delete(traces).where(traces.c.trace_id.in_(list(newest))))
-                connection.execute(insert(traces), list(newest.values()))
+                connection.execute(insert(traces), rows)
+                self._usage.replace(connection, newest.values())
         except LedgerError as error:
             return error
+        except Exception as error:  # a trace that can't be written down must not leave its group waiting for ever
+            return LedgerError(f"a trace can't be stored: {type(error).__name__}")
         return None
 
 
@@ -124,4 +141,5 @@ def _row(trace: Trace) -> dict[str, Any]:
         "calls": len(trace.calls),
         "total_tokens": trace.usage.total_tokens,
         "body": _TRACE.dump_json(trace).decode(),
+        "delete_after_unix_s": trace.delete_after_unix_s,
     }

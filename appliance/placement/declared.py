@@ -72,6 +72,7 @@ def _specs(entries: Iterable[PoolEntry], device: Device, ports: Iterable[int]) -
             tool_parser=entry.model.tool_parser,
             reasoning_parser=entry.model.reasoning_parser,
             extra_args=entry.extra_args,
+            task=entry.model.task,
         )
         for entry in entries
         for number in range(entry.replicas)

@@ -43,4 +43,5 @@ def _spec(engine: PlannedEngine, entry: PoolEntry, port: int) -> EngineSpec:
         turn_group=engine.turn_group,
         node=engine.node,
         sleep_level=SLEEP_LEVEL if engine.turn_group else 0,
+        task=entry.model.task,
     )

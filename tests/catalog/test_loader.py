@@ -8,6 +8,7 @@ import pytest
 import yaml
 
 from appliance.catalog.loader import find, load_catalog, load_manifest, weights_bytes
+from appliance.domain.endpoint import EngineTask
 from appliance.domain.model import Role
 from appliance.errors import CatalogError
 from tests.catalog.tiny_model import UPPER
@@ -39,6 +40,13 @@ def test_a_manifest_becomes_a_model(tmp_path: Path) -> None:
     assert weights_bytes(model) == 48
 
 
+def test_a_model_that_embeds_plays_no_role_and_has_no_prompts(tmp_path: Path) -> None:
+    speechless = "".join(line for line in UPPER.splitlines(True) if not line.startswith(("roles", "prompt_set")))
+    write(tmp_path, speechless + LOWER + "task: embed\n")
+    model = find(load_catalog(tmp_path), "tiny")
+    assert (model.task, model.roles, model.prompt_set) == (EngineTask.EMBED, frozenset(), "")
+
+
 @pytest.mark.parametrize(
     ("text", "words"),
     [
@@ -51,6 +59,9 @@ def test_a_manifest_becomes_a_model(tmp_path: Path) -> None:
         (UPPER.replace("math: 1.0", "math: 1.5") + LOWER, r"skills\.math"),
         (UPPER.replace("id: tiny", "id: other") + LOWER, "id: other is not the file's name"),
         (UPPER + LOWER + LOWER.splitlines()[-1] + "\n", "files: model.safetensors stands twice"),
+        (UPPER.replace("roles: [executor]", "roles: []") + LOWER, "roles: at least one is needed"),
+        (UPPER + LOWER + "task: embed\n", "roles: a model to embed has none"),
+        (UPPER + LOWER + "task: sing\n", "task"),
         ("a: [", "not valid YAML"),
         ("", "valid dictionary"),
     ],

@@ -6,10 +6,11 @@ from dataclasses import replace
 
 import pytest
 
-from appliance.coordinator.casting import recast
+from appliance.coordinator.casting import check_roles, recast
 from appliance.coordinator.options import Roles
+from appliance.coordinator.prompt_set import SPEECHLESS
 from appliance.coordinator.prompts import load_prompt_sets
-from appliance.errors import InvalidRequest, RequestError, UnknownModel
+from appliance.errors import ConfigError, InvalidRequest, RequestError, UnknownModel
 from tests.coordinator.house import MODELS, OPTIONS
 
 STARTER = load_prompt_sets(("starter",))["starter"]
@@ -48,3 +49,11 @@ def test_what_can_not_be_is_refused_by_name(model_for: dict[str, str], kind: typ
 def test_without_executors_nobody_can_be_one() -> None:
     with pytest.raises(InvalidRequest, match="no executors are configured"):
         recast(Roles(generalist=("generalist",)), {"executor": "math"}, SETS)
+
+
+def test_a_model_that_makes_no_text_plays_no_role() -> None:
+    sets = {"a": SPEECHLESS, "b": SPEECHLESS}
+    with pytest.raises(ConfigError, match="a can't play generalist"):
+        check_roles(Roles(generalist=("a",)), sets)
+    with pytest.raises(InvalidRequest, match="b can't play verifier"):
+        recast(Roles(generalist=("a",)), {"verifier": "b"}, sets)

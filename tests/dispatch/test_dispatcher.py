@@ -8,13 +8,17 @@ from dataclasses import replace
 import pytest
 
 from appliance.dispatch.admission import AdmissionLimits
+from appliance.dispatch.breaker import BreakerState, Sign
 from appliance.dispatch.dispatcher import Dispatcher, Sent
+from appliance.dispatch.places import Under, sign_of
 from appliance.dispatch.priority import PATIENCE_S
 from appliance.domain.engine import EngineState, EngineStatus
 from appliance.domain.fleet import Fleet
 from appliance.domain.model import Role
+from appliance.domain.policy import DataPolicy
 from appliance.domain.request import CallContext, EngineCall
-from appliance.errors import ApplianceError, ContextTooLong, EngineRejected, EngineUnavailable, Overloaded
+from appliance.domain.use_rule import UseRule
+from appliance.errors import ApplianceError, ContextTooLong, EngineRejected, EngineUnavailable, NotAllowed, Overloaded
 from tests.coordinator.house import engine
 from tests.fakes.scripted_client import Reply, Script, ScriptedClient
 from tests.fakes.virtual_time import run
@@ -339,5 +343,138 @@ def test_who_waits_can_be_seen_by_level() -> None:
         assert dispatcher.lines.longest_waits_s() == {"m": pytest.approx(2)}
         await asyncio.gather(*tasks)
         assert (dispatcher.lines.levels(), dispatcher.lines.longest_waits_s()) == ({}, {})
+
+    run(main())
+
+
+async def failing(dispatcher: Dispatcher, times: int) -> None:
+    for _ in range(times):
+        with pytest.raises(EngineUnavailable):
+            await text_of(dispatcher)
+
+
+def test_an_engine_that_fails_again_and_again_is_left_alone_until_a_trial_goes_well() -> None:
+    async def main() -> None:
+        loop, down = asyncio.get_running_loop(), Reply(error=EngineUnavailable("reset"))
+        dispatcher, client, _ = built(lambda call, ctx: down, engine("m"))
+        await failing(dispatcher, 5)
+        with pytest.raises(EngineUnavailable, match=r"m-0: its last 5 calls failed; tried again in 1\.0 s"):
+            await text_of(dispatcher)
+        assert (len(client.asked), dispatcher.broken_engines()) == (5, {"m-0": BreakerState.OPEN})
+        client.script = lambda call, ctx: Reply("ok", delay_s=3)
+        await asyncio.sleep(1)
+        tasks = [asyncio.create_task(text_of(dispatcher, request_id=f"r{number}")) for number in range(3)]
+        began_s = loop.time()
+        await asyncio.sleep(1)
+        assert dispatcher.in_flight == {"m-0": 1}
+        assert await asyncio.gather(*tasks) == ["ok"] * 3
+        assert loop.time() - began_s == pytest.approx(6, abs=0.2)
+        assert dispatcher.broken_engines() == {}
+
+    run(main())
+
+
+def test_failures_of_an_engine_that_was_taken_away_or_started_anew_do_not_count() -> None:
+    async def main() -> None:
+        dispatcher, client, fleet = built(lambda call, ctx: "", replace(engine("m"), pid=1))
+
+        def fail_on_the_way_out(call: EngineCall, ctx: CallContext) -> Reply:
+            fleet.publish((replace(engine("m", ready=False), pid=1),))
+            return Reply(error=EngineUnavailable("broke off"))
+
+        for _ in range(9):
+            fleet.publish((replace(engine("m"), pid=1),))
+            client.script = fail_on_the_way_out
+            await failing(dispatcher, 1)
+        assert dispatcher.broken_engines() == {}
+        fleet.publish((replace(engine("m"), pid=1),))
+        client.script = lambda call, ctx: Reply(error=EngineUnavailable("reset"))
+        await failing(dispatcher, 5)
+        fleet.publish((replace(engine("m"), pid=2),))
+        client.script = lambda call, ctx: "ok"
+        assert await text_of(dispatcher) == "ok"
+
+    run(main())
+
+
+@pytest.mark.parametrize("error", [EngineRejected("odd", status=500), EngineRejected("no", status=400)])
+def test_what_a_caller_can_provoke_breaks_no_engine(error: ApplianceError) -> None:
+    async def main() -> None:
+        dispatcher, client, _ = built(lambda call, ctx: Reply(error=error), engine("m"))
+        for _ in range(20):
+            with pytest.raises(EngineRejected):
+                await text_of(dispatcher)
+        client.script = lambda call, ctx: "ok"
+        assert await text_of(dispatcher) == "ok"
+
+    run(main())
+
+
+def test_retries_end_with_their_budget() -> None:
+    async def main() -> None:
+        dispatcher, client, _ = built(
+            lambda call, ctx: Reply(error=EngineRejected("busy", status=429)), engine("m"), engine("m", replica=1)
+        )
+        for _ in range(100):
+            with pytest.raises(EngineRejected):
+                await text_of(dispatcher)
+        assert 100 + 10 <= len(client.asked) <= 100 + 10 + 10
+
+    run(main())
+
+
+def test_who_relays_bytes_shares_counts_lines_and_charges_with_the_streams() -> None:
+    async def main() -> None:
+        dispatcher, _, _ = built(lambda call, ctx: Reply("x", delay_s=5), engine("m", max_num_seqs=2))
+        place = dispatcher.place_now("m", Under(), None)
+        assert place is not None
+        streams = [asyncio.create_task(text_of(dispatcher, request_id=name)) for name in ("a", "b")]
+        await asyncio.sleep(1)
+        assert (dispatcher.in_flight, dispatcher.waiting) == ({"m-0": 2}, {"m": 1})
+        assert dispatcher.place_now("m", Under(), None) is None  # somebody stands in the line
+        place.leave(Sign.WORKS)
+        await asyncio.sleep(0.01)
+        assert dispatcher.waiting == {}
+        assert dispatcher.place_now("m", Under(), None) is None  # there is no room
+        assert place.receipt.gpu_s(asyncio.get_running_loop().time()) == pytest.approx(0.5)
+        await asyncio.gather(*streams)
+        assert (dispatcher.in_flight, dispatcher.idle) == ({}, True)
+
+    run(main())
+
+
+def test_a_place_elsewhere_is_given_for_failures_that_another_engine_may_not_share() -> None:
+    async def main() -> None:
+        dispatcher, _, _ = built(lambda call, ctx: "", engine("m"), engine("m", replica=1))
+
+        def again(error: ApplianceError) -> str | None:
+            first = dispatcher.place_now("m", Under(), None)
+            assert first is not None
+            first.leave(sign_of(error))
+            second = dispatcher.place_again(error, Under(), None, first, {first.engine.engine_id})
+            if second is None:
+                return None
+            assert second.receipt is first.receipt
+            second.leave(Sign.WORKS)
+            return second.engine.engine_id
+
+        assert again(EngineUnavailable("reset")) == "m-1"
+        assert again(EngineRejected("busy", status=429)) is not None
+        assert again(EngineRejected("no", status=400)) is None
+        assert again(ContextTooLong("long")) is None
+        assert dispatcher.idle
+
+    run(main())
+
+
+def test_the_policy_holds_for_places_too() -> None:
+    async def main() -> None:
+        fleet = Fleet()
+        fleet.publish((engine("m"),))
+        policy = DataPolicy({"secret": UseRule(models=frozenset({"other"}))})
+        dispatcher = Dispatcher(fleet, ScriptedClient(lambda call, ctx: ""), policy=policy)
+        with pytest.raises(NotAllowed):
+            dispatcher.place_now("m", Under(frozenset({"secret"})), None)
+        assert dispatcher.place_now("unknown", Under(), None) is None
 
     run(main())

@@ -10,9 +10,10 @@ from typing import Any
 
 import pytest
 
+from appliance.domain.endpoint import Endpoint, EngineTask
 from appliance.domain.model import Role
 from appliance.domain.request import CallChunk, CallContext, EngineCall, Usage
-from appliance.engines.client import HttpEngineClient
+from appliance.engines.client import PROBE_PRIORITY, HttpEngineClient
 from appliance.errors import BudgetExhausted, ContextTooLong, EngineRejected, EngineUnavailable
 from tests.fakes.fake_vllm import Answer, FakeVllm, Fault, FaultKind
 from tests.fakes.polling import until
@@ -251,6 +252,52 @@ def test_probe_and_health() -> None:
             with pytest.raises(EngineRejected, match="status 401"):
                 await client.generate_one(replace(fake.status(), api_key="wrong"), 1)
             await client.close()
+
+    run(main())
+
+
+@pytest.mark.parametrize(
+    ("task", "path"), [(EngineTask.EMBED, Endpoint.EMBEDDINGS), (EngineTask.RERANK, Endpoint.RERANK)]
+)
+def test_engines_are_probed_for_what_they_make(task: EngineTask, path: Endpoint) -> None:
+    async def main() -> None:
+        async with FakeVllm() as fake:
+            client, engine = HttpEngineClient(), replace(fake.status(), task=task)
+            await client.generate_one(engine, 1)
+            assert [(request.path, request.body["priority"]) for request in fake.requests] == [(path, PROBE_PRIORITY)]
+            fake.faults.append(Fault(FaultKind.HTTP, status=500))
+            with pytest.raises(EngineRejected, match="status 500"):
+                await client.generate_one(engine, 1)
+            await client.close()
+
+    run(main())
+
+
+def test_an_answer_that_is_no_stream_is_one_chunk() -> None:
+    async def main() -> None:
+        async with FakeVllm() as fake:
+            wanted = EngineCall("fake", (), None, {}, Endpoint.EMBEDDINGS, {"input": ["a", "bc"]})
+            (chunk,) = await collect(fake, wanted, context(cache_salt="salt"))
+            assert chunk.usage == Usage(3, 0)
+            assert chunk.raw_event is not None
+            assert len(chunk.raw_event["data"]) == 2
+            assert fake.requests[0].body["cache_salt"] == "salt"
+            (told,) = await collect(fake, replace(wanted, endpoint=Endpoint.DETOKENIZE, inputs={"tokens": [97]}))
+            assert (told.raw_event, told.usage) == ({"prompt": "a"}, Usage())
+
+    run(main())
+
+
+def test_a_text_completion_is_streamed_as_it_comes() -> None:
+    async def main() -> None:
+        async with FakeVllm(script={"*": "one two"}) as fake:
+            wanted = EngineCall("fake", (), 9, {"n": 2}, Endpoint.COMPLETIONS, {"prompt": "go on"})
+            chunks = await collect(fake, wanted)
+            for index in (0, 1):
+                assert "".join(c.text for c in chunks if c.index == index) == "one two"
+            assert all(c.raw_event is not None for c in chunks if c.usage is None)
+            assert chunks[-1].usage is not None
+            assert "messages" not in fake.requests[0].body
 
     run(main())
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import PurePath
 
+from appliance.domain.endpoint import Endpoint, EngineTask
 from appliance.domain.engine import Device, EngineSpec
 from appliance.engines.command import EngineCommand, engine_command
 
@@ -55,6 +56,22 @@ def test_parsers_of_the_model_are_named() -> None:
     assert "--enable-auto-tool-choice" in made.argv
     assert option(made, "--reasoning-parser") == "qwen3"
     assert not {"--enable-auto-tool-choice", "--reasoning-parser"} & set(command(CPU).argv)
+
+
+def test_engines_that_embed_or_score_are_told_so_and_know_no_grammar() -> None:
+    for task in (EngineTask.EMBED, EngineTask.RERANK):
+        made = command(replace(CPU, task=task, tool_parser="hermes"))
+        assert option(made, "--runner") == "pooling"
+        assert not {"--structured-outputs-config", "--tool-call-parser"} & set(made.argv)
+    assert "--runner" not in command(CPU).argv
+
+
+def test_engines_fetch_no_media_and_keep_no_log_of_calls() -> None:
+    made = command(CPU)
+    assert option(made, "--allowed-media-domains").endswith(".invalid")
+    assert made.environment["VLLM_MEDIA_URL_ALLOW_REDIRECTS"] == "0"
+    quiet = option(made, "--disable-access-log-for-endpoints").split(",")
+    assert {"/health", "/metrics", *Endpoint} == set(quiet)
 
 
 def test_cpu_command_line() -> None:

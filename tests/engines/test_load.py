@@ -23,7 +23,7 @@ vllm:cache_config_info{block_size="128",engine="0",kv_cache_size_tokens="21760",
 
 
 def test_figures_are_read() -> None:
-    assert load_of(METRICS) == EngineLoad(3, 12, 1_234_000, 21_760)
+    assert load_of(METRICS) == EngineLoad(3, 12, 1_234_000, 21_760, 0.25)
 
 
 def test_what_is_not_said_is_not_known() -> None:
@@ -40,7 +40,7 @@ def test_an_engine_is_asked_and_silence_is_no_load() -> None:
         reader = LoadReader()
         try:
             async with FakeVllm() as fake:
-                assert await reader.read(fake.status()) == EngineLoad(0, 0, 0)
+                assert await reader.read(fake.status()) == EngineLoad(0, 0, 0, kv_used_share=0.0)
                 nobody = replace(fake.status(), base_url="http://127.0.0.1:1")
             assert await reader.read(nobody) == EngineLoad()
         finally:

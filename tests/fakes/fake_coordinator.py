@@ -13,6 +13,7 @@ from appliance.domain.request import AnswerEvent, ChatRequest, Finished, Origin,
 from appliance.domain.tenant import Tenant
 from appliance.domain.trace import Trace
 from appliance.ledger.trace_query import TracePage, TraceQuery, TraceSummary, paged
+from appliance.ledger.usage_query import UsageLine, UsageQuery
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,3 +151,16 @@ class FakeTraces:
             for trace in own
         )
         return paged(lines[: query.limit + 1], query.limit)
+
+
+@dataclass(slots=True)
+class FakeUsage:
+    """The same lines for every report."""
+
+    lines: tuple[UsageLine, ...] = ()
+    queries: list[UsageQuery] = field(default_factory=list)
+
+    async def report(self, query: UsageQuery) -> tuple[UsageLine, ...]:
+        """Notes the query."""
+        self.queries.append(query)
+        return self.lines

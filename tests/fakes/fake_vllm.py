@@ -34,7 +34,8 @@ from aiohttp import web
 
 from appliance.domain.engine import EngineState, EngineStatus
 from tests.fakes.answers import Answer, Fault, FaultKind, Script, ScriptReader, last_content
-from tests.fakes.openai_shapes import chunk, completion, error_body, logprobs_of, usage_of
+from tests.fakes.openai_shapes import chunk, completion, error_body, logprobs_of, text_chunk, usage_of
+from tests.fakes.pooled import POOLED, pooled
 from tests.fakes.sleep_mode import SleepMode
 
 __all__ = ["Answer", "FakeVllm", "Fault", "FaultKind", "RecordedRequest"]
@@ -44,13 +45,15 @@ __all__ = ["Answer", "FakeVllm", "Fault", "FaultKind", "RecordedRequest"]
 class RecordedRequest:
     """A request as it came, with names of headers in lower case.
 
-    `sent_tokens` grows while it is answered; times are on the monotonic clock.
+    `prompt_tokens` are those that were taken on; `sent_tokens` grows while it is answered. Times are on the monotonic
+    clock.
     """
 
     path: str
     headers: dict[str, str]
     body: dict[str, Any]
     started_s: float
+    prompt_tokens: int = 0
     sent_tokens: int = 0
     ended_s: float | None = None
     aborted: bool = False
@@ -127,6 +130,8 @@ class FakeVllm:
         app.router.add_get("/v1/models", self._models)
         app.router.add_post("/v1/chat/completions", self._complete)
         app.router.add_post("/v1/completions", self._complete)
+        for path in POOLED:
+            app.router.add_post(path, self._pooled)
         app.add_routes((*self.sleep_mode.routes(), *self.extra_routes))
         self._runner = web.AppRunner(app, handler_cancellation=True, access_log=None, shutdown_timeout=0.1)
         await self._runner.setup()
@@ -153,6 +158,7 @@ class FakeVllm:
         waiting = max(0, self.running - self.max_num_seqs)
         tokens = sum(r.sent_tokens for r in self.requests)
         lines = [
+            f"vllm:prompt_tokens_total{label} {float(sum(r.prompt_tokens for r in self.requests))}",
             f"vllm:generation_tokens_total{label} {float(tokens)}",
             f"vllm:num_requests_running{label} {float(self.running - waiting)}",
             f"vllm:num_requests_waiting{label} {float(waiting)}",
@@ -165,6 +171,20 @@ class FakeVllm:
             return web.json_response({"error": "Unauthorized"}, status=401)
         card = {"id": self.model, "object": "model", "owned_by": "vllm", "max_model_len": self.max_model_len}
         return web.json_response({"object": "list", "data": [card]})
+
+    async def _pooled(self, request: web.Request) -> web.StreamResponse:
+        """What needs no text to be made: vectors, scores, tokens."""
+        if request.path.startswith("/v1") and not self._authorised(request):
+            return web.json_response({"error": "Unauthorized"}, status=401)
+        body = await request.json()
+        headers = {name.lower(): value for name, value in request.headers.items()}
+        self.requests.append(RecordedRequest(request.path, headers, body, time.monotonic()))
+        if body.get("model") != self.model:
+            return error_body(404, f"The model `{body.get('model')}` does not exist.", kind="NotFoundError")
+        fault = next((f for f in self.faults if f.applies(request.path)), None)
+        if fault is not None:
+            return error_body(fault.status, fault.message, kind="InternalServerError")
+        return web.json_response(pooled(request.path, body, self.max_model_len))
 
     async def _complete(self, request: web.Request) -> web.StreamResponse:
         if not self._authorised(request):
@@ -211,6 +231,7 @@ class FakeVllm:
         fault = next((f for f in self.faults if f.applies(last_content(body), record.request_id)), None)
         if fault is not None and fault.kind is FaultKind.HTTP:
             return error_body(fault.status, fault.message, kind="InternalServerError")
+        record.prompt_tokens = usage["prompt_tokens"]
         if body.get("stream"):
             return await self._stream(request, body, answer, fault, record)
         return await self._whole(request, body, answer, fault, record)
@@ -240,11 +261,18 @@ class FakeVllm:
         await response.prepare(request)
         name = self._id(request)
 
-        async def send(delta: dict[str, Any], finish: str | None = None, logprobs: Any = None) -> None:
-            event = chunk(name, self.model, delta, finish, logprobs)
-            await response.write(b"data: " + json.dumps(event).encode() + b"\n\n")
+        plain, choices = request.path == "/v1/completions", range(body.get("n") or 1)
 
-        await send({"role": "assistant", "content": ""})
+        async def send(delta: dict[str, Any], finish: str | None = None, logprobs: Any = None) -> None:
+            for index in choices:
+                event = chunk(name, self.model, delta, finish, logprobs, index)
+                event = text_chunk(event) if plain else event
+                await response.write(b"data: " + json.dumps(event).encode() + b"\n\n")
+
+        if not plain:
+            await send({"role": "assistant", "content": ""})
+        elif body.get("echo"):
+            await send({"content": body["prompt"]})
         tokens, finish = self._cut(body, answer, fault)
         for delta in answer.deltas:
             await send(dict(delta))
@@ -261,7 +289,8 @@ class FakeVllm:
             return response
         await send({"content": ""}, finish=finish)
         if (body.get("stream_options") or {}).get("include_usage"):
-            last = chunk(name, self.model, None, None, None) | {"usage": usage_of(body, answer, len(tokens))}
+            spent = usage_of(body, answer, len(choices) * len(tokens))
+            last = chunk(name, self.model, None, None, None) | {"usage": spent}
             await response.write(b"data: " + json.dumps(last).encode() + b"\n\n")
         await response.write(b"data: [DONE]\n\n")
         return response

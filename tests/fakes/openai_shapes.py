@@ -47,9 +47,11 @@ def _entry(token: str, logprob: float) -> dict[str, Any]:
     return {"token": token, "logprob": logprob, "bytes": list(token.encode())}
 
 
-def chunk(name: str, model: str, delta: dict[str, Any] | None, finish: str | None, logprobs: Any) -> dict[str, Any]:
+def chunk(
+    name: str, model: str, delta: dict[str, Any] | None, finish: str | None, logprobs: Any, index: int = 0
+) -> dict[str, Any]:
     """One event of a stream; `delta` None makes the chunk without choices that carries the usage."""
-    choice = {"index": 0, "delta": delta, "logprobs": logprobs, "finish_reason": finish}
+    choice = {"index": index, "delta": delta, "logprobs": logprobs, "finish_reason": finish}
     return {
         "id": name,
         "object": "chat.completion.chunk",
@@ -57,6 +59,23 @@ def chunk(name: str, model: str, delta: dict[str, Any] | None, finish: str | Non
         "model": model,
         "choices": [] if delta is None else [choice],
     }
+
+
+def text_chunk(event: dict[str, Any]) -> dict[str, Any]:
+    """The same as an event of a text completion: logprobs as lists, one entry a token."""
+    choices = []
+    for choice in event["choices"]:
+        entries = (choice["logprobs"] or {}).get("content", ())
+        logprobs = entries and {
+            "text_offset": [0 for _ in entries],
+            "tokens": [entry["token"] for entry in entries],
+            "token_logprobs": [entry["logprob"] for entry in entries],
+            "top_logprobs": [{entry["token"]: entry["logprob"]} for entry in entries],
+        }
+        text = choice["delta"].get("content", "")
+        said = {"text": text, "logprobs": logprobs or None, "finish_reason": choice["finish_reason"]}
+        choices.append({"index": choice["index"], **said, "stop_reason": None})
+    return {**event, "object": "text_completion", "choices": choices}
 
 
 def completion(name: str, model: str, body: Body, answer: Answer, tokens: Sequence[str], finish: str) -> dict[str, Any]:

@@ -23,7 +23,7 @@ from appliance.gateway.auth import Authenticator, KeyRing
 from appliance.gateway.openai.models import ModelListing
 from appliance.gateway.sse import KEEP_ALIVE
 from appliance.telemetry.metrics import Metrics
-from tests.fakes.fake_coordinator import FakeCoordinator, FakeTraces, Step
+from tests.fakes.fake_coordinator import FakeCoordinator, FakeTraces, FakeUsage, Step
 
 KEY = "sk-test-key-of-the-gateway"
 MODELS = ("starter-planner", "starter-generalist")
@@ -50,6 +50,7 @@ class House:
 
     coordinator: FakeCoordinator = field(default_factory=FakeCoordinator)
     traces: FakeTraces = field(default_factory=FakeTraces)
+    usage: FakeUsage = field(default_factory=FakeUsage)
     fleet: Fleet = field(default_factory=Fleet)
     max_body_bytes: int = 100_000
     keep_alive_s: float = 10.0
@@ -69,6 +70,7 @@ class House:
             answerer=self.coordinator,
             forecaster=self.coordinator,
             traces=self.traces,
+            usage=self.usage,
             fleet=self.fleet,
             metrics=self.metrics,
             authenticator=self.authenticator,

@@ -15,11 +15,14 @@ import openai
 from appliance.bootstrap.server import HttpServer, listen
 from appliance.coordinator.coordinator import Coordinator
 from appliance.coordinator.options import CoordinatorOptions
+from appliance.coordinator.prompt_set import SPEECHLESS
 from appliance.coordinator.prompts import load_prompt_sets
 from appliance.coordinator.strategies import default_strategies
 from appliance.coordinator.task_graph import substitute
 from appliance.dispatch.dispatcher import Dispatcher
+from appliance.domain.endpoint import EngineTask
 from appliance.domain.fleet import Fleet
+from appliance.domain.policy import OPEN, DataPolicy
 from appliance.domain.tenant import Tenant
 from appliance.engines.client import HttpEngineClient
 from appliance.gateway.app import GatewayParts, build
@@ -28,13 +31,17 @@ from appliance.gateway.openai.models import ModelListing
 from appliance.telemetry.metrics import Metrics
 from tests.coordinator.house import CHAIN, OPTIONS, MemoryTraces, arithmetic
 from tests.fakes.answers import Answer, Body, Fault, last_content
-from tests.fakes.fake_coordinator import FakeTraces
+from tests.fakes.fake_coordinator import FakeTraces, FakeUsage
 from tests.fakes.fake_vllm import FakeVllm
 from tests.gateway.door import KEY
 
-MODELS = ("planner", "math", "math-2", "text", "verifier", "writer", "generalist")
+MODELS = ("planner", "math", "math-2", "text", "verifier", "writer", "generalist", "embedder", "reranker")
+POOLING = {"embedder": EngineTask.EMBED, "reranker": EngineTask.RERANK}
 TEAM = replace(
-    OPTIONS, roles=replace(OPTIONS.roles, synthesizer=("writer",), tool_callers=frozenset({"writer", "generalist"}))
+    OPTIONS,
+    tasks=POOLING,
+    image_readers=frozenset({"generalist"}),
+    roles=replace(OPTIONS.roles, synthesizer=("writer",), tool_callers=frozenset({"writer", "generalist"})),
 )
 PASS = Answer("right\npass", logprobs={"pass": -0.1}, alternatives={"pass": {"fail": -2.4}})
 
@@ -71,6 +78,8 @@ SCRIPTS: Mapping[str, Any] = {
     "verifier": {"*": PASS},
     "writer": written,
     "generalist": written,
+    "embedder": None,
+    "reranker": None,
 }
 
 
@@ -89,7 +98,10 @@ class Pool:
 
 @asynccontextmanager
 async def pool(
-    options: CoordinatorOptions = TEAM, faults: Mapping[str, Sequence[Fault]] | None = None, latency_s: float = 0.0
+    options: CoordinatorOptions = TEAM,
+    faults: Mapping[str, Sequence[Fault]] | None = None,
+    latency_s: float = 0.0,
+    policy: DataPolicy = OPEN,
 ) -> AsyncIterator[Pool]:
     """All of it in this loop, and a stock client in front of it."""
     async with AsyncExitStack() as stack:
@@ -104,16 +116,18 @@ async def pool(
         (instruct,) = load_prompt_sets(["instruct"]).values()
         coordinator = Coordinator(
             options,
-            dict.fromkeys(MODELS, instruct),
-            Dispatcher(fleet, engines),
+            {model_id: SPEECHLESS if model_id in POOLING else instruct for model_id in MODELS},
+            Dispatcher(fleet, engines, policy=policy),
             traces,
             default_strategies(),
             salt_secret=b"s",
+            policy=policy,
         )
         parts = GatewayParts(
             answerer=coordinator,
             forecaster=coordinator,
             traces=FakeTraces(),
+            usage=FakeUsage(),
             fleet=fleet,
             metrics=Metrics(models=MODELS, fleet=fleet),
             authenticator=KeyRing([KEY], Tenant("acme")),

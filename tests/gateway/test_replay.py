@@ -20,7 +20,7 @@ from appliance.gateway.replay import load_pair
 from appliance.telemetry.metrics import Metrics
 from tests.coordinator import house
 from tests.coordinator.house import MODELS, OPTIONS, QUESTION
-from tests.fakes.fake_coordinator import FakeTraces
+from tests.fakes.fake_coordinator import FakeTraces, FakeUsage
 from tests.fakes.scripted_client import Reply
 from tests.fakes.virtual_time import run
 from tests.gateway.door import KEY, drive
@@ -62,6 +62,7 @@ class Door:
             answerer=self.house.coordinator,
             forecaster=self.house.coordinator,
             traces=FakeTraces(self.saved),
+            usage=FakeUsage(),
             fleet=self.house.fleet,
             metrics=Metrics(models=MODELS, fleet=self.house.fleet),
             authenticator=KeyRing([KEY], tenant),

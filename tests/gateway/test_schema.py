@@ -37,7 +37,7 @@ def said(**fields: Any) -> InvalidRequest:
         ({"temperature": 3}, "temperature", "less than or equal to 2"),
         ({"max_tokens": 0}, "max_tokens", "greater"),
         ({"max_tokens": True}, "max_tokens", "integer"),
-        ({"n": 2}, "n", "only 1"),
+        ({"n": 5}, "n", "server.max_choices"),
         ({"top_logprobs": 5}, "top_logprobs", "logprobs"),
         ({"stream_options": {"include_usage": True}}, "stream_options", "stream"),
         ({"stream": True, "stream_options": {"usage": True}}, "stream_options.usage", "unknown"),
@@ -69,12 +69,49 @@ def test_problem_is_named(fields: dict[str, Any], param: str, words: str) -> Non
     assert str(error).startswith(param)
 
 
-@pytest.mark.parametrize("kind", ["image_url", "input_audio", "file", "refusal"])
+@pytest.mark.parametrize("kind", ["input_audio", "file", "refusal", "video_url"])
 def test_other_kinds_of_content_are_refused_by_place(kind: str) -> None:
     parts = [{"type": "text", "text": "look"}, {"type": kind, kind: {"url": "http://169.254.169.254/"}}]
     error = said(messages=[{"role": "system", "content": "x"}, {"role": "user", "content": parts}])
     assert error.param == "messages[1].content[1].type"
     assert kind in str(error)
+
+
+@pytest.mark.parametrize(
+    ("url", "words"),
+    [
+        ("http://169.254.169.254/latest/meta-data", "'http' is refused"),
+        ("https://example.org/cat.png", "nothing is fetched"),
+        ("file:///etc/passwd", "'file' is refused"),
+        ("HTTP://127.0.0.1:8100/", "nothing is fetched"),
+        (" data:image/png;base64,aaaa", "nothing is fetched"),
+        ("data:image/svg+xml;base64,aaaa", "png"),
+        ("data:text/html,<script>", "png"),
+        ("data:video/mp4;base64,aaaa", "png"),
+        ("data:image/png;base64,http://127.0.0.1/", "no valid base64"),
+        ("data:image/png;base64,", "no valid base64"),
+        ("data:image/png;base64,aGVsbG8gd29ybGQhISEh", "does not begin as a png does"),
+        ("data:image/jpeg;base64,iVBORw0KGgoAAAAN", "does not begin as a jpeg does"),
+    ],
+)
+def test_images_come_in_the_body_or_not_at_all(url: str, words: str) -> None:
+    parts = [{"type": "text", "text": "look"}, {"type": "image_url", "image_url": {"url": url}}]
+    error = said(messages=[{"role": "user", "content": parts}])
+    assert error.param == "messages[0].content[1].image_url.url"
+    assert words in str(error)
+
+
+def test_images_of_others_than_the_user_and_too_many_are_refused() -> None:
+    gif = {"type": "image_url", "image_url": {"url": "data:image/gif;base64,R0lGODlhAQABAAAA"}}
+    assert said(messages=[{"role": "system", "content": [gif]}]).param == "messages[0].content"
+    assert "server.max_images" in str(said(messages=[{"role": "user", "content": [gif] * 9}]))
+    parse(orjson.dumps(chat(messages=[{"role": "user", "content": [gif] * 8}])))
+
+
+def test_the_caller_s_cache_salt_is_taken_off() -> None:
+    request = parse(orjson.dumps(chat(cache_salt="of the caller"))).to_domain()
+    assert "cache_salt" not in request.sampling
+    assert "of the caller" not in repr(request)
 
 
 @pytest.mark.parametrize("name", sorted(REFUSED))

@@ -207,7 +207,7 @@ EASY: list[Any] = [{"role": "user", "content": "hello"}]
 @pytest.mark.parametrize(
     ("error", "code", "fields", "fault"),
     [
-        (openai.BadRequestError, "invalid_request", {"n": 2}, None),
+        (openai.BadRequestError, "invalid_request", {"n": 5}, None),
         (openai.BadRequestError, "invalid_request", {"response_format": {"type": "xml"}}, None),
         (openai.BadRequestError, "context_length_exceeded", {"messages": LONG}, None),
         (openai.NotFoundError, "model_not_found", {"model": "gpt-5"}, None),

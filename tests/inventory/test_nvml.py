@@ -7,7 +7,7 @@ import pytest
 
 from appliance.domain.gpu import Gpu, GpuProcess
 from appliance.errors import InventoryError
-from appliance.inventory.nvml import free_bytes, list_gpus, scan_gpus, unhealthy_line
+from appliance.inventory.nvml import energy_j, free_bytes, list_gpus, scan_gpus, unhealthy_line
 from tests.conftest import Scenario
 from tests.fakes import nvml
 
@@ -202,3 +202,10 @@ def test_free_memory_of_one_gpu_by_its_uuid(machine: Scenario) -> None:
 def test_without_a_driver_free_memory_is_unknown(monkeypatch: pytest.MonkeyPatch) -> None:
     nvml.unload(monkeypatch)
     assert free_bytes("GPU-h100-0") is None
+
+
+def test_the_energy_counter_of_one_gpu(machine: Scenario) -> None:
+    machine("l4-a100", "energy 0 123456789")
+    assert energy_j("GPU-l4") == 123456.789
+    assert energy_j("GPU-a100") is None
+    assert energy_j("GPU-unknown") is None

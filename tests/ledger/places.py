@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from sqlalchemy import create_engine, make_url, text
+from sqlalchemy import Engine, create_engine, make_url, text
 from sqlalchemy.pool import NullPool
 
 Place = Path | str
@@ -13,7 +13,17 @@ Place = Path | str
 
 def execute(place: Place, *statements: str) -> None:
     """Run statements in one transaction on a connection of its own."""
-    url = f"sqlite:///{place}" if isinstance(place, Path) else make_url(place).set(drivername="postgresql+psycopg")
-    with create_engine(url, poolclass=NullPool).begin() as connection:
+    with _engine(place).begin() as connection:
         for statement in statements:
             connection.execute(text(statement))
+
+
+def number_of(place: Place, query: str) -> int:
+    """What a query of one number answers."""
+    with _engine(place).connect() as connection:
+        return int(connection.execute(text(query)).scalar_one())
+
+
+def _engine(place: Place) -> Engine:
+    url = f"sqlite:///{place}" if isinstance(place, Path) else make_url(place).set(drivername="postgresql+psycopg")
+    return create_engine(url, poolclass=NullPool)

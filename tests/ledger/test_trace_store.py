@@ -173,7 +173,7 @@ def test_pruning_deletes_what_is_older(ledger_place: Place) -> None:
     async def work(store: TraceStore) -> None:
         for number in range(4):
             await store.save(trace(number))
-        assert await store.prune(1002.0) == 2
+        assert await store.prune(1002.0, 0.0) == 2
         assert await ids(store, TraceQuery("default")) == ["t003", "t002"]
 
     on(ledger_place, work)

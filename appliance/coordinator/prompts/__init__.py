@@ -13,9 +13,17 @@ import yaml
 from jinja2 import BaseLoader, Environment, StrictUndefined, TemplateError
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from appliance.coordinator.prompt_set import AnswerForm, MessageTemplate, PlanFormat, PlanRepair, PromptSet, References
+from appliance.coordinator.prompt_set import (
+    SPEECHLESS,
+    AnswerForm,
+    MessageTemplate,
+    PlanFormat,
+    PlanRepair,
+    PromptSet,
+    References,
+)
 from appliance.coordinator.quoting import quoted
-from appliance.domain.model import Role
+from appliance.domain.model import Model, Role
 from appliance.errors import ConfigError
 
 SET_FILE = "set.yaml"
@@ -52,6 +60,12 @@ def load_prompt_sets(names: Iterable[str], root: Traversable | None = None) -> M
     """Name → set, each read and compiled. Raises ConfigError that names the file."""
     root = root or files(__package__)
     return {name: _load(name, root) for name in sorted(set(names))}
+
+
+def prompt_sets_of(models: Mapping[str, Model]) -> Mapping[str, PromptSet]:
+    """Model id → the set that it understands."""
+    sets = {"": SPEECHLESS, **load_prompt_sets(model.prompt_set for model in models.values() if model.prompt_set)}
+    return {model_id: sets[model.prompt_set] for model_id, model in models.items()}
 
 
 def _load(name: str, root: Traversable) -> PromptSet:

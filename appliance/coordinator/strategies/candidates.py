@@ -117,7 +117,7 @@ def record(run: Run, drawn: int, chosen: int | None) -> None:
             attempts=drawn,
             accepted_attempt=chosen,
             instruction=run.question,
-            result=None if chosen is None else "".join(run.answer),
+            result=None if chosen is None else run.answer.whole,
         )
     )
 

@@ -22,7 +22,8 @@ class Direct:
     async def answer(self, run: Run) -> str:
         """Stream the answer of the first generalist that begins to give one."""
         purpose = CallPurpose(Role.GENERALIST, TASK_ID)
-        return await stream_answer(run, purpose, run.options.roles.generalist, partial(generalist_ask, run))
+        models = run.options.generalists_for(run.request)
+        return await stream_answer(run, purpose, models, partial(generalist_ask, run))
 
 
 def generalist_ask(run: Run, prompts: PromptSet) -> Ask:
@@ -32,7 +33,7 @@ def generalist_ask(run: Run, prompts: PromptSet) -> Ask:
     ask = caller_ask(request, run.bounded(limit.max_tokens))
     params = {**prompts.params.get(Role.GENERALIST, {}), "temperature": limit.temperature}
     params = answer_params(prompts, params, run.request)
-    if Role.GENERALIST not in prompts.messages:
+    if Role.GENERALIST not in prompts.messages or request.has_images:  # templates have no words for pictures
         return replace(ask, params=params)
     messages = prompts.render(Role.GENERALIST, question=run.question, history=run.history)
     return replace(ask, messages=messages, params=params)

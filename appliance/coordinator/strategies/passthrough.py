@@ -26,6 +26,12 @@ class Passthrough:
 
 def caller_ask(request: ChatRequest, max_tokens: int | None) -> Ask:
     """The caller's own messages and sampling."""
-    said = with_documents(request.messages, request.documents)
-    messages = tuple({"role": m.role, "content": m.content, **m.extra} for m in said)
-    return Ask(messages, max_tokens, request.sampling, exact=request.max_tokens is not None)
+    messages = tuple(message.as_sent() for message in with_documents(request.messages, request.documents))
+    return Ask(
+        messages,
+        max_tokens,
+        request.sampling,
+        exact=request.max_tokens is not None,
+        endpoint=request.endpoint,
+        inputs=request.inputs,
+    )

@@ -11,8 +11,7 @@ from pydantic import AfterValidator, BeforeValidator, WithJsonSchema
 from pydantic_core import PydanticCustomError
 
 from appliance.coordinator.answer_shape import schema_problem
-
-Json = dict[str, Any]
+from appliance.gateway.openai.body import Json
 
 
 def _format(said: Json | None) -> Json | None:

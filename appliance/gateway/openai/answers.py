@@ -1,26 +1,23 @@
-"""The two ways to answer a chat request, streamed and whole, as ASGI responses that drive the coordinator."""
+"""The two ways to answer a request, streamed and whole, as ASGI responses that drive the coordinator."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import AsyncGenerator, Iterable
+from collections.abc import AsyncGenerator
 from contextlib import aclosing
-from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 import orjson
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
-from appliance.domain.request import AnswerEvent, ChatRequest, ContentDelta, Finished, Origin, ReasoningDelta
+from appliance.domain.request import AnswerEvent, ChatRequest, ContentDelta, Finished, Origin
 from appliance.domain.tenant import Tenant
 from appliance.gateway import exchange as exchanges
 from appliance.gateway.disconnect import until_disconnect
-from appliance.gateway.error_responses import translate
+from appliance.gateway.error_responses import ErrorAnswer, translate
 from appliance.gateway.exchange import Exchange
 from appliance.gateway.middleware.door import report
-from appliance.gateway.openai.chunks import DONE, ChunkWriter
-from appliance.gateway.openai.completion import CompletionFold
 from appliance.gateway.sse import EventStream
 
 Events = AsyncGenerator[AnswerEvent, None]
@@ -36,22 +33,38 @@ class Answerer(Protocol):
         """Start to answer. Closing the generator cancels every call below it."""
 
 
-@dataclass(frozen=True, slots=True)
-class Labels:
-    """What identifies one answer to its caller."""
+class Fold(Protocol):
+    """Makes one document of an answer's events."""
 
-    completion_id: str
-    created_unix_s: int
-    model: str
+    def take(self, event: AnswerEvent) -> None:
+        """Add one event; they come in their order."""
+
+    def document(self) -> dict[str, Any]:
+        """The response's body, once Finished has come."""
+
+
+class Writer(Protocol):
+    """Makes server-sent events of an answer's events; every method returns whole ones, or nothing."""
+
+    def opening(self) -> bytes:
+        """What stands before the first event."""
+
+    def event(self, event: AnswerEvent) -> bytes:
+        """One event of the answer."""
+
+    def failed(self, answer: ErrorAnswer) -> bytes:
+        """An error after the first byte."""
+
+    def closing(self) -> bytes:
+        """What stands after the last event, failed or not."""
 
 
 class _Answer(Response):
     """Common to both: the caller's leaving closes the events."""
 
-    def __init__(self, events: Events, labels: Labels) -> None:
+    def __init__(self, events: Events) -> None:
         super().__init__()
         self._events = events
-        self._labels = labels
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         exchange = exchanges.of(scope)
@@ -72,17 +85,16 @@ class _Answer(Response):
 class WholeAnswer(_Answer):
     """One JSON document."""
 
+    def __init__(self, events: Events, fold: Fold) -> None:
+        super().__init__(events)
+        self._fold = fold
+
     async def _answer(self, exchange: Exchange, send: Send) -> None:
-        fold = CompletionFold()
         async with aclosing(self._events) as events:
             async for event in events:
                 self._note(exchange, event)
-                fold.take(event)
-        labels = self._labels
-        document = fold.document(
-            completion_id=labels.completion_id, created_unix_s=labels.created_unix_s, model=labels.model
-        )
-        body = orjson.dumps(document)
+                self._fold.take(event)
+        body = orjson.dumps(self._fold.document())
         headers = [(b"content-type", b"application/json"), (b"content-length", str(len(body)).encode())]
         await send({"type": "http.response.start", "status": 200, "headers": headers})
         await send({"type": "http.response.body", "body": body})
@@ -91,37 +103,24 @@ class WholeAnswer(_Answer):
 class StreamedAnswer(_Answer):
     """Server-sent events. An error before the stream began still has its own status; later it is an event."""
 
-    def __init__(self, events: Events, labels: Labels, *, include_usage: bool, keep_alive_s: float) -> None:
-        super().__init__(events, labels)
-        self._include_usage = include_usage
+    def __init__(self, events: Events, writer: Writer, *, keep_alive_s: float) -> None:
+        super().__init__(events)
+        self._writer = writer
         self._keep_alive_s = keep_alive_s
-        self._writer = ChunkWriter(
-            completion_id=labels.completion_id, created_unix_s=labels.created_unix_s, model=labels.model
-        )
 
     async def _answer(self, exchange: Exchange, send: Send) -> None:
         async with (
             aclosing(self._events) as events,
-            EventStream(send, self._writer.role(), self._keep_alive_s) as stream,
+            EventStream(send, self._writer.opening(), self._keep_alive_s) as stream,
         ):
             try:
                 async for event in events:
                     self._note(exchange, event)
-                    await stream.say(b"".join(self._bytes(event)))
+                    if said := self._writer.event(event):
+                        await stream.say(said)
             except Exception as error:  # the door, after the first byte
                 if not stream.begun:
                     raise
                 report(error, exchange)
-                await stream.say(self._writer.error(translate(error)))
-            await stream.say(DONE, last=True)
-
-    def _bytes(self, event: AnswerEvent) -> Iterable[bytes]:
-        match event:
-            case ReasoningDelta():
-                yield self._writer.reasoning(event)
-            case ContentDelta():
-                yield self._writer.content(event)
-            case Finished():
-                yield self._writer.finish(event)
-                if self._include_usage:
-                    yield self._writer.usage(event)
+                await stream.say(self._writer.failed(translate(error)))
+            await stream.say(self._writer.closing(), last=True)

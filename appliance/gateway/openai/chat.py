@@ -2,57 +2,34 @@
 
 from __future__ import annotations
 
-import time
-from typing import Any
+from functools import partial
 
 from fastapi import APIRouter, Request, Response
 
-from appliance.domain.request import Origin
-from appliance.gateway import exchange as exchanges
-from appliance.gateway.openai.answers import Answerer, Labels, StreamedAnswer, WholeAnswer
+from appliance.gateway.openai.chunks import ChunkWriter
+from appliance.gateway.openai.completion import CompletionFold
+from appliance.gateway.openai.described import described
+from appliance.gateway.openai.documents import ChatCompletion
+from appliance.gateway.openai.intake import Intake
 from appliance.gateway.openai.schema import ChatCompletionBody, parse
 
 
-def router(answerer: Answerer, keep_alive_s: float) -> APIRouter:
-    """The chat route around one coordinator. A stream that is silent for `keep_alive_s` gets a comment."""
+def router(intake: Intake) -> APIRouter:
+    """The chat route around one coordinator."""
     routes = APIRouter(tags=["chat"])
 
-    @routes.post("/v1/chat/completions", response_class=Response, openapi_extra=documented())
+    @routes.post(
+        "/v1/chat/completions",
+        response_class=Response,
+        **described(ChatCompletionBody, ChatCompletion, streams=True),
+    )
     async def chat_completions(request: Request) -> Response:
         """Answer a conversation, streamed or whole."""
-        body = parse(await request.body())
-        exchange = exchanges.of(request.scope)
-        assert exchange.tenant is not None, "authentication comes before routing"
-        exchange.headers.append((b"x-trace-id", exchange.trace_id.encode()))
-        labels = Labels(f"chatcmpl-{exchange.trace_id}", int(time.time()), body.model)
-        events = answerer.answer(
-            body.to_domain(),
-            request_id=exchange.request_id,
-            trace_id=exchange.trace_id,
-            tenant=exchange.tenant,
-            origin=Origin(exchange.traceparent),
-        )
+        body = parse(await request.body(), intake.limits)
+        wanted, choices = body.to_domain(), body.n or 1
         if body.stream:
-            return StreamedAnswer(events, labels, include_usage=body.include_usage, keep_alive_s=keep_alive_s)
-        return WholeAnswer(events, labels)
+            writer = partial(ChunkWriter, choices=choices, include_usage=body.include_usage)
+            return intake.streamed(request, wanted, writer)
+        return intake.whole(request, wanted, partial(CompletionFold, choices=choices))
 
     return routes
-
-
-def documented() -> dict[str, Any]:
-    """The body's schema for the OpenAPI document; the body itself is parsed by hand, for OpenAI's error shape."""
-    schema = ChatCompletionBody.model_json_schema(ref_template="#/components/schemas/{model}")
-    definitions = schema.pop("$defs", {})
-    inlined = _inline(schema, definitions)
-    return {"requestBody": {"required": True, "content": {"application/json": {"schema": inlined}}}}
-
-
-def _inline(node: Any, definitions: dict[str, Any]) -> Any:
-    """References → what they refer to, since a route can't add components."""
-    if isinstance(node, dict):
-        if "$ref" in node:
-            return _inline(definitions[node["$ref"].rsplit("/", 1)[-1]], definitions)
-        return {key: _inline(value, definitions) for key, value in node.items()}
-    if isinstance(node, list):
-        return [_inline(item, definitions) for item in node]
-    return node

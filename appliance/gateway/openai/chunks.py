@@ -7,50 +7,80 @@ from typing import Any, Final
 
 import orjson
 
-from appliance.domain.request import ContentDelta, Finished, ReasoningDelta, Usage
+from appliance.domain.request import AnswerEvent, ContentDelta, Finished, ReasoningDelta, Usage
 from appliance.gateway.error_responses import ErrorAnswer
+from appliance.gateway.openai.intake import Labels
 
 DONE: Final = b"data: [DONE]\n\n"
 
 
 class ChunkWriter:
-    """Builds the chunks of one answer around a prefix that is the same for all of them."""
+    """Builds the chunks of one answer around a prefix that is the same for all of them.
 
-    def __init__(self, *, completion_id: str, created_unix_s: int, model: str) -> None:
-        head = {"id": completion_id, "object": "chat.completion.chunk", "created": created_unix_s, "model": model}
+    `choices` were asked for; `include_usage` ends the stream with what it cost.
+    """
+
+    def __init__(self, labels: Labels, *, choices: int = 1, include_usage: bool = False) -> None:
+        head = {
+            "id": labels.id("chatcmpl"),
+            "object": "chat.completion.chunk",
+            "created": labels.created_unix_s,
+            "model": labels.model,
+        }
         self._head = b"data: " + orjson.dumps(head)[:-1]
-        self._delta = self._head + b',"choices":[{"index":0,"delta":'
+        self._deltas = [self._head + b',"choices":[{"index":%d,"delta":' % index for index in range(choices)]
+        self._include_usage = include_usage
 
-    def role(self) -> bytes:
-        """The first chunk: who speaks."""
-        return self._choice({"role": "assistant", "content": ""})
+    def opening(self) -> bytes:
+        """The first chunk of each choice: who speaks."""
+        role = {"role": "assistant", "content": ""}
+        return b"".join(self._choice(index, role) for index in range(len(self._deltas)))
 
-    def reasoning(self, event: ReasoningDelta) -> bytes:
-        """Working, under vLLM's name for it and under the one that older clients read."""
-        return self._choice({"reasoning": event.text, "reasoning_content": event.text})
+    def event(self, event: AnswerEvent) -> bytes:
+        """A piece of working or of the answer, or its end."""
+        match event:
+            case ReasoningDelta():
+                # Under vLLM's name for it and under the one that older clients read.
+                return self._choice(event.index, {"reasoning": event.text, "reasoning_content": event.text})
+            case ContentDelta():
+                return self._content(event)
+            case Finished():
+                return self._finish(event) + (self._usage(event) if self._include_usage else b"")
 
-    def content(self, event: ContentDelta) -> bytes:
-        """A piece of the answer; the engine's own delta as it came, where there is one."""
+    def failed(self, answer: ErrorAnswer) -> bytes:
+        """An error after the first byte."""
+        return b"data: " + orjson.dumps(answer.body()) + b"\n\n"
+
+    def closing(self) -> bytes:
+        """OpenAI's last word."""
+        return DONE
+
+    def _content(self, event: ContentDelta) -> bytes:
+        """The engine's own delta as it came, where there is one."""
         if event.raw_delta is None and event.raw_logprobs is None:
-            return self._choice({"content": event.text})
-        return self._choice(relayed(event), event.raw_logprobs)
+            return self._choice(event.index, {"content": event.text})
+        return self._choice(event.index, relayed(event), event.raw_logprobs)
 
-    def finish(self, event: Finished) -> bytes:
-        """The chunk that says why the answer ended."""
-        return self._delta + b'{},"logprobs":null,"finish_reason":' + orjson.dumps(event.finish_reason) + b"}]}\n\n"
+    def _finish(self, event: Finished) -> bytes:
+        """Why each choice ended."""
+        return b"".join(
+            delta + b'{},"logprobs":null,"finish_reason":' + orjson.dumps(finish_reason(event, index)) + b"}]}\n\n"
+            for index, delta in enumerate(self._deltas)
+        )
 
-    def usage(self, event: Finished) -> bytes:
+    def _usage(self, event: Finished) -> bytes:
         """The last chunk: what the answer cost."""
         tail = {"choices": [], "usage": usage(event.usage), "appliance": fan_out(event)}
         return self._head + b"," + orjson.dumps(tail)[1:] + b"\n\n"
 
-    def error(self, answer: ErrorAnswer) -> bytes:
-        """An error after the first byte."""
-        return b"data: " + orjson.dumps(answer.body()) + b"\n\n"
-
-    def _choice(self, delta: Mapping[str, Any], logprobs: Mapping[str, Any] | None = None) -> bytes:
+    def _choice(self, index: int, delta: Mapping[str, Any], logprobs: Mapping[str, Any] | None = None) -> bytes:
         said = b"null" if logprobs is None else orjson.dumps(dict(logprobs))
-        return self._delta + orjson.dumps(delta) + b',"logprobs":' + said + b',"finish_reason":null}]}\n\n'
+        return self._deltas[index] + orjson.dumps(delta) + b',"logprobs":' + said + b',"finish_reason":null}]}\n\n'
+
+
+def finish_reason(event: Finished, index: int) -> str:
+    """Why a choice ended."""
+    return event.finish_reasons.get(index, event.finish_reason)
 
 
 def relayed(event: ContentDelta) -> dict[str, Any]:

@@ -24,6 +24,10 @@ class ModelListing:
     max_model_len: int | None = None
     roles: tuple[str, ...] = ()
     skills: Mapping[str, float] = field(default_factory=dict)
+    endpoints: tuple[str, ...] = ()
+    tools: bool = False
+    images: bool = False
+    reasoning: bool = False
 
 
 def router(listings: Sequence[ModelListing], fleet: Fleet, *, created_unix_s: int) -> APIRouter:
@@ -54,7 +58,14 @@ def _entry(listing: ModelListing, fleet: Fleet, created_unix_s: int) -> dict[str
         "owned_by": listing.owned_by,
         "virtual": listing.virtual,
         "description": listing.description,
-        "capabilities": {"roles": list(listing.roles), "skills": dict(listing.skills)},
+        "capabilities": {
+            "endpoints": list(listing.endpoints),
+            "tools": listing.tools,
+            "images": listing.images,
+            "reasoning": listing.reasoning,
+            "roles": list(listing.roles),
+            "skills": dict(listing.skills),
+        },
     }
     if not listing.virtual:
         entry["licence"] = listing.licence

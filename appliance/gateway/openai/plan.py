@@ -11,8 +11,9 @@ from appliance.domain.forecast import Forecast
 from appliance.domain.request import ChatRequest
 from appliance.domain.tenant import Tenant
 from appliance.gateway import exchange as exchanges
-from appliance.gateway.openai.chat import documented
-from appliance.gateway.openai.schema import parse
+from appliance.gateway.openai.body import RequestLimits
+from appliance.gateway.openai.described import described
+from appliance.gateway.openai.schema import ChatCompletionBody, parse
 
 
 class Forecaster(Protocol):
@@ -23,17 +24,17 @@ class Forecaster(Protocol):
         ...
 
 
-def router(forecaster: Forecaster) -> APIRouter:
+def router(forecaster: Forecaster, limits: RequestLimits) -> APIRouter:
     """The route around one coordinator."""
     routes = APIRouter(tags=["chat"])
 
-    @routes.post("/v1/plan", openapi_extra=documented())
+    @routes.post("/v1/plan", **described(ChatCompletionBody))
     async def plan(request: Request) -> dict[str, Any]:
         """Predicted strategy, roles, models, calls, tokens, seconds, GPU-seconds and KV memory of this request.
 
         Seconds are those until the whole answer, the queue as it is now included.
         """
-        body = parse(await request.body())
+        body = parse(await request.body(), limits)
         exchange = exchanges.of(request.scope)
         assert exchange.tenant is not None, "authentication comes before routing"
         return document(forecaster.forecast(body.to_domain(), tenant=exchange.tenant))

@@ -14,6 +14,7 @@
  *   ecc GPU UNCORRECTED                                      since the driver was loaded
  *   remapped GPU PENDING FAILED                              memory rows
  *   retired GPU PENDING                                      memory pages
+ *   energy GPU MILLIJOULES                                   since the driver was loaded
  *   recovery GPU ACTION                                      NVML_FI_DEV_GET_GPU_RECOVERY_ACTION
  *   fail GPU|* FUNCTION|* ERROR                              what calls return instead
  *
@@ -36,6 +37,7 @@ typedef struct device {
     int link[LINKS];
     char remote[LINKS][32];
     int ecc, remap_pending, remap_failed, retired, recovery;
+    long long energy;
     struct device *parent, *parts;
 } device;
 
@@ -69,6 +71,7 @@ static device *add_gpu(void) {
     d->instance = -1;
     d->parts = parts[d->index];
     d->node = d->slots = d->ecc = d->remap_pending = d->retired = d->recovery = UNTOLD;
+    d->energy = UNTOLD;
     for (int i = 0; i < LINKS; i++) d->link[i] = UNTOLD;
     return d;
 }
@@ -117,6 +120,7 @@ static void told(char *line) {
     else if (sscanf(line, "ecc %d %d", &gpu, &a) == 2) gpus[gpu].ecc = a;
     else if (sscanf(line, "remapped %d %d %d", &gpu, &a, &b) == 3) gpus[gpu].remap_pending = a, gpus[gpu].remap_failed = b;
     else if (sscanf(line, "retired %d %d", &gpu, &a) == 2) gpus[gpu].retired = a;
+    else if (!strncmp(line, "energy ", 7) && sscanf(line, "energy %d", &gpu) == 1) sscanf(line, "energy %*d %lld", &gpus[gpu].energy);
     else if (sscanf(line, "recovery %d %d", &gpu, &a) == 2) gpus[gpu].recovery = a;
     else if (*line != '#' && *line != '\n') {
         fprintf(stderr, "fake NVML: no such fact: %s", line);
@@ -187,6 +191,13 @@ int nvmlDeviceGetUUID(device *d, char *text, unsigned size) {
 int nvmlDeviceGetMemoryInfo(device *d, memory *out) {
     ENTER(d);
     *out = (memory){d->total, d->total - d->used, d->used};
+    return SUCCESS;
+}
+
+int nvmlDeviceGetTotalEnergyConsumption(device *d, unsigned long long *out) {
+    WHOLE(d);
+    if (d->energy == UNTOLD) return NOT_SUPPORTED;
+    *out = d->energy;
     return SUCCESS;
 }
 
