@@ -77,5 +77,5 @@ def _attempt(line: str) -> Attempt | None:
         if address := pattern.search(arguments):
             return Attempt(address[2], int(address[1]), call, result)
     if (path := _UNIX.search(arguments)) and path[1].startswith(RESOLVERS):
-        return Attempt(path[1], 0, call, result)
+        return None if result == "ENOENT" else Attempt(path[1], 0, call, result)  # not even a door to knock at
     return None

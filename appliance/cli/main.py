@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from appliance.cli import ask, bundle, config, models, plan, status, trace, up, usage
+from appliance.cli import ask, bundle, config, doctor, models, plan, status, trace, up, usage
 from appliance.cli import eval as evaluation
 from appliance.cli.door import DoorGroup
 
@@ -20,6 +20,7 @@ app.command()(ask.ask)
 app.command()(status.status)
 app.command()(plan.plan)
 app.command()(usage.usage)
+app.command()(doctor.doctor)
 app.add_typer(trace.commands, name="trace")
 app.add_typer(config.commands, name="config")
 app.add_typer(models.commands, name="models")

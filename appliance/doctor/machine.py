@@ -49,7 +49,11 @@ def gpus(wanted: bool) -> Iterator[Finding]:
             free = f"{gpu.free_bytes / GIB:.1f} of {gpu.total_bytes / GIB:.1f} GiB free"
             taken = gpu.others_bytes() > gpu.total_bytes // 20
             yield (
-                warn(check, f"{gpu.index} {gpu.name}: {free}", "other programs hold memory of it; end them, or plan with it")
+                warn(
+                    check,
+                    f"{gpu.index} {gpu.name}: {free}",
+                    "other programs hold memory of it; end them, or plan with it",
+                )
                 if taken
                 else ok(check, f"{gpu.index} {gpu.name}: {free}")
             )
@@ -58,7 +62,9 @@ def gpus(wanted: bool) -> Iterator[Finding]:
 def _driver(version: str) -> Finding:
     branch = version.partition(".")[0]
     if branch.isdigit() and int(branch) < LEAST_DRIVER:
-        return warn("driver", f"{version} is older than {LEAST_DRIVER}", "vLLM's wheels need CUDA 13; update the driver")
+        return warn(
+            "driver", f"{version} is older than {LEAST_DRIVER}", "vLLM's wheels need CUDA 13; update the driver"
+        )
     return ok("driver", version or "unknown")
 
 

@@ -10,9 +10,9 @@ from appliance.doctor.finding import Finding, fail, ok, warn
 
 KNOWN = frozenset(
     {
-        # setuptools: `import os; var = 'SETUPTOOLS_USE_DISTUTILS'; enabled = os.environ.get(var, 'local') == 'local'; …`
+        # setuptools, which puts its own distutils before that of the standard library
         ("distutils-precedence.pth", "2638ce9e2500e572a5e0de7faed6661eb569d1b696fcba07b0dd223da5f5d224"),
-        # virtualenv: `import _virtualenv`
+        # virtualenv, one line: `import _virtualenv`
         ("_virtualenv.pth", "69ac3d8f27e679c81b94ab30b3b56e9cd138219b1ba94a1fa3606d5a76a1433d"),
     }
 )

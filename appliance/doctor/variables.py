@@ -20,10 +20,8 @@ PHONES_HOME = {
     "VLLM_USE_MODELSCOPE": "models would be looked for at ModelScope",
     "HF_ENDPOINT": "models would be looked for at this hub",
     "HF_HUB_ENABLE_HF_TRANSFER": "models would be downloaded",
-    "AWS_EXECUTION_ENV": "libraries would ask Amazon's metadata service",
-    "TIKTOKEN_ENCODINGS_BASE": "",
 }
-"""Variable → what would happen. An empty text: it is known and does no harm."""
+"""Variable → what would happen."""
 PROXIES = ("http_proxy", "https_proxy", "all_proxy", "ftp_proxy")
 LETS_IN = {
     "PYTHONSTARTUP": "code runs at the start of interactive interpreters",
@@ -47,7 +45,7 @@ def examine(environment: Mapping[str, str]) -> Iterator[Finding]:
 
 def _outward(environment: Mapping[str, str]) -> Iterator[Finding]:
     for name, what in PHONES_HOME.items():
-        if what and environment.get(name, "").lower() not in {"", "0", "false"}:
+        if environment.get(name, "").lower() not in {"", "0", "false"}:
             yield warn(CHECK, f"{name} is set: {what}", f"unset {name}; engines do not get it, other programs do")
     for name in sorted(environment):
         if name.lower() in PROXIES and environment[name]:
