@@ -84,7 +84,7 @@ class Lineup:
     def planned_bytes(self, spec: EngineSpec) -> int | None:
         """What the engine should take at most, per GPU; None where nobody reckoned it."""
         if self.plan is not None:
-            return next(e.booked_bytes for e in self.plan.engines if e.engine_id == spec.engine_id)
+            return next(e.booked_bytes for e in self.plan.engines if e.engine_id == spec.engine_id) or None
         return cpu_engine_bytes(self.entry(spec.model_id)) if spec.device is Device.CPU else None
 
 
@@ -103,6 +103,13 @@ def decide(settings: Settings) -> Lineup:
         entries = tuple(_with_measured(entry, version, kept) for entry in entries)
     cards = {gpu.uuid: gpu.card for gpu in gpus}
     return Lineup(settings, models, entries, device, gpus, cards)
+
+
+def remote(settings: Settings) -> Lineup:
+    """For a gateway whose engines run elsewhere: the pool, without a look at this machine. Raises CatalogError."""
+    models = pool_models(settings)
+    device = Device.CPU if settings.engines.device == "cpu" else Device.CUDA
+    return Lineup(settings, models, pool_entries(settings, models), device, (), {})
 
 
 def start_shape(entry: PoolEntry, ranks: int, vllm_version: str, max_num_seqs: int | None = None) -> EngineShape:
@@ -138,7 +145,7 @@ def _planned(settings: Settings, models: Mapping[str, Model], gpus: tuple[Gpu, .
             f"{settings.source}: the pool can't be placed on this machine's GPUs: {'; '.join((*plan.reasons, *out))}; "
             "`appliance plan` shows more, and placement.follow: pool starts the pool as it stands"
         )
-    ordered = _in_plan_order(settings, plan)
+    ordered = in_plan_order(settings, plan)
     shaped = {model_id: with_geometry(model, settings.models.store / model_id) for model_id, model in models.items()}
     return Lineup(
         ordered,
@@ -157,7 +164,7 @@ def _cards(plan: PlacementPlan) -> dict[str, Card]:
     return {gpu.gpu_id: Card(gpu.name, gpu.total_bytes) for gpu in plan.gpus}
 
 
-def _in_plan_order(settings: Settings, plan: PlacementPlan) -> Settings:
+def in_plan_order(settings: Settings, plan: PlacementPlan) -> Settings:
     """The settings with each role's models in the plan's order; those without an engine come last."""
     served = {engine.model_id for engine in plan.engines}
     wishes = dict(plan.roles)

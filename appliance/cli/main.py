@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from appliance.cli import ask, bundle, config, doctor, models, plan, status, trace, up, usage
+from appliance.cli import ask, bundle, chart, config, doctor, engines, models, plan, serve, status, trace, up, usage
 from appliance.cli import eval as evaluation
 from appliance.cli.door import DoorGroup
 
@@ -16,6 +16,8 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 app.command()(up.up)
+app.command()(serve.serve)
+app.command()(engines.engines)
 app.command()(ask.ask)
 app.command()(status.status)
 app.command()(plan.plan)
@@ -25,4 +27,5 @@ app.add_typer(trace.commands, name="trace")
 app.add_typer(config.commands, name="config")
 app.add_typer(models.commands, name="models")
 app.add_typer(bundle.commands, name="bundle")
+app.add_typer(chart.commands, name="chart")
 app.add_typer(evaluation.commands, name="eval")

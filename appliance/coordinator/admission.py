@@ -123,12 +123,12 @@ class Admission:
         expected = tree.expected.metrics() if tree.expected is not None else {}
         self._statistics.learn(trace, tree.question.chars, devices, expected)
 
-    def gpu_s_of(self, role: Role, model_id: str, ask: Ask) -> float:
-        """Device-seconds that one call should take; 0 as long as nobody knows."""
+    def gpu_s_of(self, role: Role, model_id: str, ask: Ask, prompt_tokens: int) -> float:
+        """Device-seconds that one call should take; 0 as long as nobody knows. `prompt_tokens` as estimated."""
         figures, calls = self._statistics.model(model_id), self._statistics.calls_of(role, model_id)
         if figures.share.seen < _TRUSTED_CALLS:
             return 0.0
-        prompt = ask.prompt_tokens_estimate / 2  # its estimate is on the high side, two characters a token
+        prompt = prompt_tokens / 2  # the estimate is on the high side, two characters a token
         completion = calls.completion_tokens.value
         seconds = figures.seconds(prompt, min(completion, ask.max_tokens or completion))
         return seconds * figures.share.value * self._room_of(model_id).devices

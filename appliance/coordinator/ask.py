@@ -58,9 +58,14 @@ class Ask:
         return per_message + -(-chars // _CHARS_PER_TOKEN)
 
     @property
+    def answer_tokens(self) -> int:
+        """Of its longest answers."""
+        return self.sequences * (self.max_tokens or 0)
+
+    @property
     def tokens_estimate(self) -> int:
         """What to reserve: prompt and longest answers."""
-        return self.prompt_tokens_estimate + self.sequences * (self.max_tokens or 0)
+        return self.prompt_tokens_estimate + self.answer_tokens
 
     @property
     def prompt_text(self) -> str:

@@ -60,12 +60,13 @@ class Completion:
 
 @dataclass(slots=True)
 class _Running:
-    """A call on its way, and what is known of it so far. Times are on the caller's clock."""
+    """A call on its way, and what is known of it so far. `prompt_tokens` are a guess, times on the caller's clock."""
 
     call_id: str
     purpose: CallPurpose
     model_id: str
     ask: Ask
+    prompt_tokens: int
     estimate: Estimate
     charge: Charge
     started_s: float
@@ -97,7 +98,7 @@ class _Running:
             return self.usage, False
         if self.sent is None or (self.refused and not self.pieces):
             return Usage(), False
-        return Usage(self.ask.prompt_tokens_estimate, self.pieces), True
+        return Usage(self.prompt_tokens, self.pieces), True
 
 
 class Caller:
@@ -116,7 +117,7 @@ class Caller:
         labels: frozenset[str],
         policy: str,
         clock: Callable[[], float],
-        gpu_s_of: Callable[[Role, str, Ask], float],
+        gpu_s_of: Callable[[Role, str, Ask, int], float],
     ) -> None:
         self._dispatcher = dispatcher
         self._accounts = accounts
@@ -147,53 +148,51 @@ class Caller:
     async def stream(self, purpose: CallPurpose, model_id: str, ask: Ask) -> AsyncGenerator[CallChunk, None]:
         """The chunks of one call, made again with a shorter answer where only that did not fit the context.
 
-        Raises BudgetExhausted before it is sent or when its time is up, and what the dispatcher raises.
+        Reserve → send → settle and record. Raises BudgetExhausted before it is sent or when its time is up, and what
+        the dispatcher raises.
         """
-        try:
-            async with aclosing(self._stream(purpose, model_id, ask)) as chunks:
-                async for chunk in chunks:
-                    yield chunk
-        except ContextTooLong:
-            if not ask.can_be_shorter:
+        while True:
+            running = self._begun(purpose, model_id, ask)
+            try:
+                async with aclosing(self._sent(running)) as chunks:
+                    async for chunk in chunks:
+                        running.take(chunk, self._clock())
+                        self._meter(running)
+                        yield chunk
+                running.outcome = Outcome.OK
+                return
+            except (asyncio.CancelledError, GeneratorExit):
+                running.outcome = Outcome.CANCELLED
                 raise
-            async with aclosing(self._stream(purpose, model_id, replace(ask, fills_context=True))) as chunks:
-                async for chunk in chunks:
-                    yield chunk
+            except ApplianceError as failure:
+                running.error, running.refused = str(failure), isinstance(failure, _REFUSALS)
+                if not (isinstance(failure, ContextTooLong) and ask.can_be_shorter):
+                    raise self._in_time(failure, running.deadline_s) from None
+                ask = replace(ask, fills_context=True)
+            finally:
+                self._settle(running)
 
-    async def _stream(self, purpose: CallPurpose, model_id: str, ask: Ask) -> AsyncGenerator[CallChunk, None]:
-        """Reserve → send → settle and record."""
+    def _begun(self, purpose: CallPurpose, model_id: str, ask: Ask) -> _Running:
+        """A call that is paid for and not sent yet."""
         check_call(purpose.role, ask)
         started_s = self._clock()
         deadline_s = self._budget.deadline_of(purpose.role, started_s, optional=purpose.optional)
-        estimate = self._estimate(purpose.role, model_id, ask)
+        prompt_tokens = ask.prompt_tokens_estimate
+        estimate = self._estimate(purpose.role, model_id, ask, prompt_tokens)
         charge = self._accounts.reserve(
             estimate, purpose.role, started_s, deadline_s, purpose.keep, optional=purpose.optional
         )
-        running = _Running(f"c{next(self._numbers)}", purpose, model_id, ask, estimate, charge, started_s, deadline_s)
-        try:
-            async with aclosing(self._sent(running)) as chunks:
-                async for chunk in chunks:
-                    running.take(chunk, self._clock())
-                    self._meter(running)
-                    yield chunk
-            running.outcome = Outcome.OK
-        except (asyncio.CancelledError, GeneratorExit):
-            running.outcome = Outcome.CANCELLED
-            raise
-        except ApplianceError as failure:
-            running.error, running.refused = str(failure), isinstance(failure, _REFUSALS)
-            raise self._in_time(failure, running.deadline_s) from None
-        finally:
-            self._settle(running)
+        call_id = f"c{next(self._numbers)}"
+        return _Running(call_id, purpose, model_id, ask, prompt_tokens, estimate, charge, started_s, deadline_s)
 
-    def _estimate(self, role: Role, model_id: str, ask: Ask) -> Estimate:
+    def _estimate(self, role: Role, model_id: str, ask: Ask, prompt_tokens: int) -> Estimate:
         """A call can't take more than the model's context, and takes all of it at most where nobody bounds it."""
-        context_tokens, gpu_s = self._dispatcher.context_tokens(model_id), self._gpu_s_of(role, model_id, ask)
+        context_tokens = self._dispatcher.context_tokens(model_id)
+        gpu_s, tokens = self._gpu_s_of(role, model_id, ask, prompt_tokens), prompt_tokens + ask.answer_tokens
         if context_tokens is None or not ask.endpoint.streamed:
-            return Estimate(ask.tokens_estimate, ask.tokens_estimate, gpu_s)
+            return Estimate(tokens, tokens, gpu_s)
         context_tokens *= ask.sequences
-        most = context_tokens if ask.sent_max_tokens is None else min(ask.tokens_estimate, context_tokens)
-        return Estimate(ask.tokens_estimate, most, gpu_s)
+        return Estimate(tokens, context_tokens if ask.sent_max_tokens is None else min(tokens, context_tokens), gpu_s)
 
     def _sent(self, running: _Running) -> AsyncGenerator[CallChunk, None]:
         def on_sent(sent: Sent) -> None:
@@ -231,7 +230,7 @@ class Caller:
             attempt=running.purpose.attempt,
             started_s=running.started_s - self._budget.started_s,
             queue_s=sent.queue_s,
-            prompt_tokens=running.ask.prompt_tokens_estimate,
+            prompt_tokens=running.prompt_tokens,
             reserved_tokens=running.estimate.tokens,
         )
 
@@ -252,7 +251,7 @@ class Caller:
     def _settle(self, running: _Running) -> None:
         now_s, sent, purpose = self._clock(), running.sent, running.purpose
         usage, estimated = running.spent()
-        gpu_s = sent.receipt.gpu_s(now_s) if sent else 0.0
+        gpu_s, keep_content = sent.receipt.gpu_s(now_s) if sent else 0.0, self._recorder.keep_content
         self._accounts.settle(running.charge, usage.total_tokens, gpu_s, now_s, sent=sent is not None)
         self._recorder.call(
             CallRecord(
@@ -269,8 +268,8 @@ class Caller:
                 usage=usage,
                 outcome=running.outcome,
                 error=running.error,
-                prompt=running.ask.prompt_text,
-                answer=running.texts.whole,
+                prompt=running.ask.prompt_text if keep_content else None,
+                answer=running.texts.whole if keep_content else None,
                 usage_estimated=estimated,
                 gpu_s=gpu_s,
                 reserved_tokens=running.estimate.tokens,

@@ -71,12 +71,13 @@ class Executor:
         self._begun: set[str] = set()
         self._planning: set[str] = set()
         self._moot: frozenset[str] = frozenset()
+        self._after: Mapping[str, int] | None = None
 
     def add(self, task: Task) -> None:
         """One more task; it begins at once where its needs are met."""
         self._graph = TaskGraph((*self._graph.tasks, task))
         self._attempts[task.task_id] = []
-        self._run.recorder.planned(self._record_of(task, task.instruction, Outcome.SKIPPED))
+        self._run.recorder.planned(self._record_of(task, task.instruction, Outcome.SKIPPED, None, 0))
         self._take_over(task)
         self._start_ready()
 
@@ -135,7 +136,7 @@ class Executor:
             self._record(task, earlier.result.instruction, Outcome.OK, earlier)
 
     def _start_ready(self) -> None:
-        if self._group is None:
+        if self._group is None or len(self._begun) == len(self._graph.tasks):
             return
         done = self.done.keys() | self._place.given.keys()
         for task in self._graph.ready(done, self._begun | self._moot):
@@ -162,7 +163,8 @@ class Executor:
         The outermost plan tells; a task that is planned again counts as one there.
         """
         if self._sealed.is_set() and self._place.depth == 1:
-            unfinished = sum(t.task_id not in self.done.keys() | self._moot for t in self._graph.tasks)
+            settled = self.done.keys() | self._moot
+            unfinished = sum(t.task_id not in settled for t in self._graph.tasks)
             self._run.caller.calls_left = calls_left(self._run.options, unfinished)
 
     async def _settled(self, task: Task) -> Done | None:
@@ -217,20 +219,25 @@ class Executor:
     def _input(self, task: Task) -> TaskInput:
         given = self._place.given
         inputs = {need: given[need].result if need in given else self.done[need].result.result for need in task.needs}
-        after = self._graph.tasks_after()[task.task_id]
-        if not self._sealed.is_set():
-            after = max(after, TYPICAL_TASKS - 1)
         return TaskInput(
             task_id=self._place.shown(task.task_id),
             skill=task.skill,
             instruction=substitute(task.instruction, inputs),
             question=self._run.question,
             inputs=inputs,
-            tasks_after=after,
+            tasks_after=self._tasks_after(task),
             written=task.instruction,
             checks=task.checks_with(inputs, infer=self._run.options.verification.infer_checks),
             last=self._is_last(task),
         )
+
+    def _tasks_after(self, task: Task) -> int:
+        """Tasks at least that wait for it in a chain; a plan that is still being written is thought to go on."""
+        if not self._sealed.is_set():
+            return max(self._graph.tasks_after()[task.task_id], TYPICAL_TASKS - 1)
+        if self._after is None:
+            self._after = self._graph.tasks_after()
+        return self._after[task.task_id]
 
     def _is_last(self, task: Task) -> bool:
         """Whether the task's result is the answer. A step that began before the seal is not known to be the last."""
@@ -243,21 +250,23 @@ class Executor:
         )
 
     def _record(self, task: Task, instruction: str, outcome: Outcome, done: Done | None) -> None:
-        record = self._record_of(task, instruction, outcome)
         attempts = done.attempts if done is not None else len(self._attempts[task.task_id])
-        accepted = done.accepted_attempt if done is not None else None
-        result = done.result.result if done is not None else None
-        self._run.recorder.task(replace(record, attempts=attempts, accepted_attempt=accepted, result=result))
+        self._run.recorder.task(self._record_of(task, instruction, outcome, done, attempts))
 
-    def _record_of(self, task: Task, instruction: str, outcome: Outcome) -> TaskRecord:
+    def _record_of(
+        self, task: Task, instruction: str, outcome: Outcome, done: Done | None, attempts: int
+    ) -> TaskRecord:
+        """As the trace may have it: the texts only where they are kept."""
+        kept = self._run.recorder.keep_content
         return TaskRecord(
             task_id=self._place.shown(task.task_id),
             skill=task.skill,
             needs=tuple(self._place.shown(need) for need in task.needs),
             outcome=outcome,
-            attempts=0,
-            accepted_attempt=None,
-            instruction=instruction,
+            attempts=attempts,
+            accepted_attempt=done.accepted_attempt if done is not None else None,
+            instruction=instruction if kept else None,
+            result=done.result.result if kept and done is not None else None,
         )
 
     async def _leave(self, *, optional: bool) -> Need:

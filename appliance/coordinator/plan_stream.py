@@ -21,6 +21,9 @@ BLANKS_IN_A_ROW = 1_000
 """Where a grammar allows white space anywhere, small models sometimes write nothing else."""
 
 _PARTS = re.compile(r'[^"\\{}\[\],:\s]+|\s+|.', re.DOTALL)
+_IN_STRING = re.compile(r'[^"\\]+|.', re.DOTALL)
+_IN_STEP = re.compile(r'(?:[^"{}\s]++|\s{1,8}+(?=\S)|"(?:[^"\\]++|\\.)*+")++|\s+|.', re.DOTALL)
+"""Inside a step only braces outside of strings tell where it ends, so all before them is taken at once."""
 _HEAD = '{"steps":['
 _HEAD_GAPS = (0, 1, 8, 9)
 """Where white space may stand in the head."""
@@ -58,12 +61,20 @@ class PlanReader:
         self._chars += len(text)
         if self._chars > self._max_tasks * CHARS_PER_TASK:
             self._cut(f"longer than {self._max_tasks * CHARS_PER_TASK} characters")
-        for part in _PARTS.findall(text):
-            if self.cut is not None:
-                break
-            self._take(part)
+        position = 0
+        while position < len(text) and self.cut is None:
+            part = self._parts().match(text, position)
+            assert part is not None, "each pattern takes any character"
+            position = part.end()
+            self._take(part[0])
         ready, self._ready = tuple(self._ready), []
         return ready
+
+    def _parts(self) -> re.Pattern[str]:
+        """How the text is taken apart from here on."""
+        if self._place is not _Place.STEP or self._escaped:
+            return _PARTS
+        return _IN_STRING if self._in_string else _IN_STEP
 
     def _take(self, part: str) -> None:
         blank = not self._in_string and part.isspace()
@@ -115,7 +126,7 @@ class PlanReader:
             self._escaped = part == "\\"
         elif part == '"':
             self._in_string = True
-        elif part in "{}":
+        elif part in ("{", "}"):
             self._depth += 1 if part == "{" else -1
             if not self._depth:
                 self._end()

@@ -64,7 +64,8 @@ class Recorder:
 
     def call(self, record: CallRecord) -> None:
         """An engine call ended."""
-        self._calls.append(record if self.keep_content else replace(record, prompt=None, answer=None))
+        bare = self.keep_content or (record.prompt is None and record.answer is None)
+        self._calls.append(record if bare else replace(record, prompt=None, answer=None))
         self.page.note(self._calls[-1])
 
     def verdict(self, record: VerdictRecord) -> None:
@@ -84,7 +85,8 @@ class Recorder:
 
     def task(self, record: TaskRecord) -> None:
         """A task ended; replaces what was known of it."""
-        kept = record if self.keep_content else replace(record, instruction=None, result=None)
+        bare = self.keep_content or (record.instruction is None and record.result is None)
+        kept = record if bare else replace(record, instruction=None, result=None)
         self._tasks[record.task_id] = kept
         self.page.note(kept)
 

@@ -66,13 +66,15 @@ class TaskGraph:
         """Task id → tasks on the longest chain of those that wait for it; 0 where nothing does."""
         after = dict.fromkeys((task.task_id for task in self.tasks), 0)
         for task in reversed(self.tasks):
-            for need in after.keys() & set(task.needs):
-                after[need] = max(after[need], after[task.task_id] + 1)
+            for need in task.needs:
+                if need in after:
+                    after[need] = max(after[need], after[task.task_id] + 1)
         return after
 
     def ready(self, done: AbstractSet[str], begun: AbstractSet[str] = frozenset()) -> tuple[Task, ...]:
         """The tasks whose needs are all in `done`, without those that are done or begun."""
-        return tuple(t for t in self.tasks if t.task_id not in done | begun and done >= set(t.needs))
+        left = (task for task in self.tasks if task.task_id not in begun and task.task_id not in done)
+        return tuple(task for task in left if all(need in done for need in task.needs))
 
     def moot(self) -> frozenset[str]:
         """The tasks that the final one does not need, not even through others."""
@@ -139,10 +141,11 @@ def parse_plan(
         return PlanRejected(("no steps",))
     if len(steps) > max_tasks:
         return PlanRejected((f"{len(steps)} steps, but at most {max_tasks} are allowed",))
-    malformed = tuple(f"step {n}: {why}" for n, step in enumerate(steps, 1) if (why := _malformed(step, skills)))
+    read = [_task(step, skills) for step in steps]
+    malformed = tuple(f"step {number}: {why}" for number, why in enumerate(read, 1) if isinstance(why, str))
     if malformed:
         return PlanRejected(malformed)
-    tasks = tuple(_task(step) for step in steps)
+    tasks = tuple(task for task in read if isinstance(task, Task))
     problems = tuple(_misplaced(tasks, given))
     return PlanRejected(problems) if problems else TaskGraph(tasks)
 
@@ -163,24 +166,27 @@ def _malformed(step: Any, skills: Collection[str]) -> str:
         return "needs must be a list of ids"
     if step.get("role", Role.EXECUTOR) not in TASK_ROLES:
         return f"its role is not one of {', '.join(TASK_ROLES)}"
-    checks = read_checks(step)
-    return checks if isinstance(checks, str) else ""
+    return ""
 
 
 def read_step(step: Any, skills: Collection[str], before: Collection[str]) -> Task | str:
     """One step behind those named in `before`, or why it can't stand there."""
-    problem = _malformed(step, skills)
-    if problem:
-        return problem
-    task = _task(step)
+    task = _task(step, skills)
+    if isinstance(task, str):
+        return task
     if task.task_id in before:
         return "its id stands twice"
     return task if all(need in before for need in task.needs) else "needs itself or a step that does not come before it"
 
 
-def _task(step: Mapping[str, Any]) -> Task:
+def _task(step: Any, skills: Collection[str]) -> Task | str:
+    """One step by itself, or what is wrong with it."""
+    problem = _malformed(step, skills)
+    if problem:
+        return problem
     checks = read_checks(step)
-    assert isinstance(checks, Checks), "malformed steps were rejected before"
+    if isinstance(checks, str):
+        return checks
     needs = dict.fromkeys((*references(step["do"]), *step.get("needs", []), *checks.needs))
     role = Role(step.get("role", Role.EXECUTOR))
     return Task(step["id"], step["skill"], step["do"].strip(), tuple(needs), checks, role)

@@ -60,7 +60,8 @@ class TaskWork:
                     raise
                 break
             attempts.append(attempt)
-            self._run.progress(_line(task, attempt))
+            if self._run.request.show_progress:
+                self._run.progress(_line(task, attempt))
             if attempt.accepted:
                 return attempt
         if self.strict:
@@ -86,7 +87,7 @@ class TaskWork:
     async def _attempt(self, task: TaskInput, attempts: list[Attempt], coming: NextAttempt) -> Attempt:
         options, number, shown = self._run.options, len(attempts) + 1, rejected(attempts)
         limits = options.sampling_of(Role.EXECUTOR)
-        seed = seed_of(self._run.seed_base, task.task_id, number)
+        seed = seed_of(self._run.seed_base, task.task_id, number) if coming.temperature > 0 else 0
         optional = number > 1 or self._optional
         keep = await self._leave(optional=optional)
         after = calls_after(options, Role.EXECUTOR, task.tasks_after)

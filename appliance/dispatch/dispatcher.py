@@ -208,6 +208,10 @@ class Dispatcher:
 
     async def _admitted(self, call: EngineCall, ctx: CallContext, failed: set[str]) -> EngineStatus:
         """The engine for this call, as soon as it is awake and has room, and it is the call's turn."""
+        if not self.lines.stands(call.model_id):  # most calls need no line
+            outcome = self._found(call, ctx, failed, waiting=1)
+            if isinstance(outcome, Picked) and outcome.free_share > 0:
+                return outcome.engine
         came_s = awake_s = self._clock()
         with self._line(call.model_id, ctx) as (line, ticket):
             others = len(line) - 1

@@ -53,7 +53,7 @@ class Line(Generic[T]):
         if not self._joined:
             return None
         oldest, (_, came_s) = next(iter(self._joined.items()))
-        if now_s - came_s >= PATIENCE_S:
+        if len(self._joined) == 1 or now_s - came_s >= PATIENCE_S:
             return oldest
         while True:
             entry = self._heap[0]

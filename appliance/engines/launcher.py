@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Protocol
 
 from appliance.domain.engine import Device, EngineSpec, EngineState, EngineStatus
-from appliance.engines import guardian
+from appliance.engines import guardian, in_engine
 from appliance.engines.client import EngineClient
 from appliance.engines.command import EngineCommand, engine_command
 from appliance.engines.log import EngineLog, open_log
@@ -77,6 +77,7 @@ def vllm_commands(
     return lambda spec, api_key: engine_command(
         spec,
         python=str(python.absolute()),
+        in_engine=str(Path(in_engine.__file__).parent),
         cache_dir=str(cache_dir.absolute()),
         environment=environment,
         api_key=api_key,
@@ -203,9 +204,9 @@ class ProcessLauncher:
         reading, writing = os.pipe()
         record_path = self._state_dir / f"{spec.engine_id}.json"
         try:
-            with log.path.open("ab") as file:
+            with log.path.open("ab") as file:  # for what the guardian itself has to say
                 process = await asyncio.create_subprocess_exec(
-                    *(sys.executable, "-I", "-S", guardian.__file__, *command.argv),
+                    *(sys.executable, "-I", "-S", guardian.__file__, str(log.path), *command.argv),
                     stdin=reading,
                     stdout=file,
                     stderr=asyncio.subprocess.STDOUT,

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from appliance.coordinator.checks.arithmetic import asked_expression
-from appliance.coordinator.checks.checks import QUESTION, Checks
+from appliance.coordinator.checks.checks import NO_CHECKS, QUESTION, Checks
 from appliance.coordinator.checks.json_values import pattern_problem, schema_problem
 from appliance.coordinator.checks.output_type import OutputType
 
@@ -38,6 +38,8 @@ STEP_PROPERTIES: Mapping[str, Any] = {
 def read_checks(step: Mapping[str, Any]) -> Checks | str:
     """The checks of one step, or why they can't be used. The reason never quotes the step."""
     output, check = step.get("output"), step.get("check", {})
+    if output is None and check == {}:
+        return NO_CHECKS
     if output is not None and output not in tuple(OutputType):
         return f"its output is not one of {', '.join(OutputType)}"
     problem = _problem(check)
