@@ -29,7 +29,7 @@ from appliance.gateway.openai.models import ModelListing
 from appliance.gateway.openai.plan import Forecaster
 from appliance.gateway.openai.responses import route as responses
 from appliance.gateway.openapi import Documented
-from appliance.gateway.operations import RoleModels
+from appliance.gateway.operations import AllMetrics, RoleModels
 from appliance.gateway.traces import TraceReader
 from appliance.gateway.usage import UsageReader
 from appliance.telemetry.metrics import Metrics
@@ -53,6 +53,7 @@ class GatewayParts:
     models: Sequence[ModelListing]
     max_body_bytes: int
     keep_alive_s: float
+    all_metrics: AllMetrics | None = None
     open_paths: frozenset[str] = OPEN_PATHS
     limits: RequestLimits = DEFAULT_LIMITS
 
@@ -77,7 +78,7 @@ def build(parts: GatewayParts, *, version: str) -> FastAPI:
     app.include_router(traces.router(parts.traces))
     app.include_router(usage.router(parts.usage))
     app.include_router(replay.router(parts.traces, parts.answerer))
-    app.include_router(operations.router(parts.fleet, parts.role_models, parts.metrics))
+    app.include_router(operations.router(parts.fleet, parts.role_models, parts.metrics, parts.all_metrics))
     return app
 
 
