@@ -5,8 +5,8 @@
 Each round runs every way once, one after the other, so that a busy moment of the machine meets all of them. A bundle
 costs at the least is the larger of two: the files through `tar` onto the disk (synchronised), and the files through as
 many hashing processes as there are processors; the work of the bundle is both at once. `share_of_limit` is that limit's
-time divided by ours, by medians. On a machine that others keep busy the clock says little; there the processor seconds of
-hashing alone, divided by ours, tell what the rest of the work adds.
+time divided by ours, by medians. On a machine that others keep busy the clock says little; there the processor seconds
+of hashing alone, divided by ours, tell what the rest of the work adds.
 """
 
 from __future__ import annotations
