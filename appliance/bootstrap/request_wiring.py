@@ -14,6 +14,7 @@ from pathlib import Path
 from appliance.bootstrap.demand_tally import DemandTally
 from appliance.bootstrap.dispatching import dispatcher_of
 from appliance.bootstrap.interrupted import save_interrupted
+from appliance.bootstrap.learned_head import learned_chooser
 from appliance.bootstrap.ledger import ledger_place, open_books
 from appliance.bootstrap.lineup import Lineup
 from appliance.bootstrap.listings import model_listings
@@ -154,6 +155,7 @@ def _coordinator(
         priors=model_priors(lineup),
         policy=policy,
         journal=journal,
+        learned=learned_chooser(settings, models),
     )
 
 

@@ -9,10 +9,10 @@ from appliance.cli import (
     bundle,
     chart,
     config,
-    doctor,
     engines,
     models,
     plan,
+    router,
     serve,
     status,
     trace,
@@ -21,6 +21,7 @@ from appliance.cli import (
     worker,
 )
 from appliance.cli import eval as evaluation
+from appliance.cli.doctor import doctor
 from appliance.cli.door import DoorGroup
 
 app = typer.Typer(
@@ -38,10 +39,11 @@ app.command()(ask.ask)
 app.command()(status.status)
 app.command()(plan.plan)
 app.command()(usage.usage)
-app.command()(doctor.doctor)
+app.command()(doctor)
 app.add_typer(trace.commands, name="trace")
 app.add_typer(config.commands, name="config")
 app.add_typer(models.commands, name="models")
 app.add_typer(bundle.commands, name="bundle")
 app.add_typer(chart.commands, name="chart")
 app.add_typer(evaluation.commands, name="eval")
+app.add_typer(router.commands, name="router")

@@ -98,6 +98,12 @@ class Metrics:
             buckets=_FAN_OUT, registry=registry,
         )  # fmt: skip
         self._verdicts = Counter("appliance_verdicts", "Verdicts on results", ["verdict"], registry=registry)
+        self._head_choices = Counter(
+            "appliance_router_head_choices",
+            "Choices of the learned head beside the strategy that answered.",
+            ("head_strategy", "strategy", "decided_by"),
+            registry=self.registry,
+        )
         self._fallbacks = Counter(
             "appliance_fallbacks", "Requests that went on another way than planned", ["role"], registry=registry
         )
@@ -151,6 +157,10 @@ class Metrics:
             self._verdicts.labels(verdict.verdict.value).inc()
         for fallback in trace.fallbacks:
             self._fallbacks.labels(fallback.role.value).inc()
+        decision = trace.decision
+        if decision.head_strategy:
+            decided = "head" if decision.head_decided else "shadow"
+            self._head_choices.labels(decision.head_strategy, decision.strategy, decided).inc()
         if trace.budget.stopped_by is not None:
             self._budget_stops.labels(trace.budget.stopped_by).inc()
 
