@@ -39,7 +39,7 @@ def gpus(wanted: bool) -> Iterator[Finding]:
         if wanted:
             yield fail(check, "no NVIDIA GPU or no driver", "install the driver, or set engines.device: cpu")
         else:
-            yield ok(check, "none, and none is wanted")
+            yield ok(check, "none; engines run on the CPU")
         return
     yield _driver(driver_version())
     for gpu in found:
