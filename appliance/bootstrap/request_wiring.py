@@ -21,6 +21,7 @@ from appliance.bootstrap.listings import model_listings
 from appliance.bootstrap.model_priors import model_priors
 from appliance.bootstrap.options import coordinator_options, tool_callers
 from appliance.bootstrap.policy import data_policy
+from appliance.bootstrap.relaying import fast_path
 from appliance.bootstrap.request_path import RequestParts, RequestPath
 from appliance.bootstrap.server import HttpServer
 from appliance.bootstrap.share import ALONE, Share
@@ -72,6 +73,9 @@ def build_request_path(
     dispatcher = dispatcher_of(settings, fleet, client, policy)
     metrics.watch_lines(dispatcher.lines.levels, dispatcher.lines.longest_waits_s)
     coordinator = _coordinator(lineup, dispatcher, policy, counted, journal, salt_secret)
+    relay = fast_path(
+        settings, models, coordinator, dispatcher, policy, authenticator, metrics, books.usage, salt_secret
+    )
     app = build_gateway(
         GatewayParts(
             answerer=coordinator,
@@ -88,6 +92,7 @@ def build_request_path(
             keep_alive_s=settings.server.keep_alive_s,
             open_paths=frozenset(settings.server.open_paths),
             limits=RequestLimits(settings.server.max_choices, settings.server.max_images),
+            relay=None if relay is None else relay.parts,
         ),
         version=version("appliance"),
     )
@@ -97,6 +102,7 @@ def build_request_path(
             coordinator=coordinator,
             dispatcher=dispatcher,
             client=client,
+            relay=relay,
             tally=tally,
             metrics=metrics,
             upkeep=books.upkeep if share.first else None,

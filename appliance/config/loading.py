@@ -26,6 +26,9 @@ ENVIRONMENT_OVERRIDES = {
     "APPLIANCE_PACK_PORT": ("cluster", "door", "port"),
     "APPLIANCE_ENGINE_HOST": ("cluster", "door", "engine_host"),
     "APPLIANCE_NODE": ("cluster", "door", "node"),
+    "LWS_GROUP_SIZE": ("cluster", "group", "size"),
+    "LWS_WORKER_INDEX": ("cluster", "group", "rank"),
+    "LWS_LEADER_ADDRESS": ("cluster", "group", "leader"),
     "APPLIANCE_PACK_URLS": ("cluster", "discovery", "urls"),
     "APPLIANCE_PACK_SERVICE": ("cluster", "discovery", "kubernetes", "service"),
 }

@@ -6,7 +6,7 @@ from dataclasses import replace
 from pathlib import Path, PurePath
 
 from appliance.domain.endpoint import Endpoint, EngineTask
-from appliance.domain.engine import Device, EngineSpec
+from appliance.domain.engine import Device, EngineGroup, EngineSpec
 from appliance.engines import in_engine
 from appliance.engines.command import EngineCommand, engine_command
 from appliance.engines.in_engine import appliance_key
@@ -91,6 +91,21 @@ def test_cpu_command_line() -> None:
     assert "--enforce-eager" in made.argv
     assert "--gpu-memory-utilization" not in made.argv
     assert made.argv[-2:] == ("--seed", "7")
+
+
+def test_a_group_of_nodes_has_one_server_and_workers_below_it() -> None:
+    group = EngineGroup(nodes=2, rank=0, leader="big-0.big", port=29500)
+    leader = command(replace(CUDA, pipeline_parallel_size=2, host="10.0.0.7", group=group))
+    assert leader.argv[2] == "vllm.entrypoints.openai.api_server"
+    member = command(replace(CUDA, pipeline_parallel_size=2, host="10.0.0.8", group=replace(group, rank=1)))
+    assert member.argv[2:6] == ("vllm.entrypoints.cli.main", "serve", str(CUDA.model_path), "--headless")
+    assert "--model" not in member.argv
+    for made, rank, host in ((leader, "0", "10.0.0.7"), (member, "1", "10.0.0.8")):
+        said = [option(made, name) for name in ("--nnodes", "--node-rank", "--master-addr", "--master-port")]
+        assert said == ["2", rank, "big-0.big", "29500"]
+        assert option(made, "--pipeline-parallel-size") == "2"
+        assert made.environment["VLLM_HOST_IP"] == host
+    assert "--nnodes" not in command(CUDA).argv
 
 
 def test_cuda_command_line() -> None:
