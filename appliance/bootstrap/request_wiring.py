@@ -62,8 +62,8 @@ def build_request_path(
     """
     settings, models = lineup.settings, lineup.models
     authenticator = _authenticator(settings)
-    client, metrics = HttpEngineClient(), Metrics(models=list(models), fleet=fleet)
-    policy = data_policy(settings, models)
+    client, policy = HttpEngineClient(), data_policy(settings, models)
+    metrics = Metrics(models=list(models), fleet=fleet, classes=[DEFAULT, *policy.policies])
     ledger = held.enter_context(closing(Database(ledger_place(settings, os.environ))))
     books = open_books(settings, ledger, fleet, lineup.cards, metrics.journal_failed)
     held.callback(lambda: books.usage.settle().result())

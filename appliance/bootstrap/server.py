@@ -11,6 +11,7 @@ from math import ceil
 import uvicorn
 from starlette.types import ASGIApp
 
+from appliance.bootstrap.http_protocol import BoundedProtocol
 from appliance.errors import AlreadyRunning, ConfigError
 
 _BACKLOG = 2048
@@ -74,7 +75,7 @@ class HttpServer:
         config = uvicorn.Config(
             app,
             access_log=False,
-            http="httptools",
+            http=BoundedProtocol,
             lifespan="off",
             log_config=None,
             server_header=False,

@@ -8,6 +8,7 @@ from typing import Any
 
 import yaml
 from pydantic import ValidationError
+from pydantic_core import ErrorDetails
 
 from appliance.config.policy import PolicyFile, merged
 from appliance.config.settings import Settings
@@ -84,15 +85,25 @@ def _with_policy_files(document: dict[str, Any], path: Path) -> None:
 
 
 def describe(error: ValidationError) -> str:
-    """All problems of a validation error in one line, each with its key."""
-    problems = []
-    for problem in error.errors(include_url=False):
+    """All problems of a validation error in one line, each with its key.
+
+    That a list is too short goes without saying where one of its entries is wrong: those are left out of it.
+    """
+    problems, found = [], error.errors(include_url=False)
+    for problem in found:
+        inside = any(len(other["loc"]) > len(problem["loc"]) and _within(other, problem) for other in found)
+        if problem["type"] == "too_short" and inside:
+            continue
         key = ".".join(str(part) for part in problem["loc"])
         message = problem["msg"].removeprefix("Value error, ")
         if problem["type"] == "extra_forbidden":
             message = "unknown key; see `appliance config schema` for the known ones"
         problems.append(f"{key}: {message}" if key else message)
     return "; ".join(problems)
+
+
+def _within(one: ErrorDetails, other: ErrorDetails) -> bool:
+    return one["loc"][: len(other["loc"])] == other["loc"]
 
 
 def json_schema() -> dict[str, Any]:

@@ -68,6 +68,7 @@ class KeyRing:
         self._hmac = hmac.new(secrets.token_bytes(32), digestmod=hashlib.sha256)
         self._digests = frozenset(self._digest(key.encode()) for key in keys)
         self._tenant: Callable[[], Tenant] = tenant if callable(tenant) else lambda: tenant
+        self._said: tuple[Tenant, Tenant] | None = None
 
     def holds(self, key: bytes) -> bool:
         """Whether it is one of them. Which digest a guess has, nobody outside can know."""
@@ -75,7 +76,10 @@ class KeyRing:
 
     def tenant(self) -> Tenant:
         """Whose keys they are."""
-        return replace(self._tenant(), scopes=ALL_SCOPES, credential="the key file")
+        base = self._tenant()
+        if self._said is None or self._said[0] is not base:  # a copy takes longer than the rest of the check
+            self._said = base, replace(base, scopes=ALL_SCOPES, credential="the key file")
+        return self._said[1]
 
     def known(self, shown: Presented) -> Tenant:
         """The tenant of a known key."""
