@@ -23,6 +23,7 @@ ApplianceError
 │   ├── BundleIncomplete   parts of it are missing or cut off
 │   ├── BaseMissing        what a differential bundle builds on is not installed
 │   └── ContentRefused     something may not be in a bundle: its format, licence or origin
+├── EgressUnknown          whether something calls out could not be found out on this machine
 ├── LedgerError            what is stored can't be read
 ├── BudgetExhausted        a limit of the request was reached and no answer could be given within it
 ├── Overloaded             the appliance has no room at present; try again
@@ -152,6 +153,10 @@ class BaseMissing(BundleError):
 
 class ContentRefused(BundleError):
     """Something may not be in a bundle: its format, licence or origin."""
+
+
+class EgressUnknown(ApplianceError):
+    """Whether something calls out could not be found out on this machine."""
 
 
 class LedgerError(ApplianceError):

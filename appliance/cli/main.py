@@ -24,6 +24,7 @@ from appliance.cli import (
     worker,
 )
 from appliance.cli import eval as evaluation
+from appliance.cli.doctor import doctor
 from appliance.cli.door import DoorGroup
 
 app = typer.Typer(
@@ -41,6 +42,7 @@ app.command()(ask.ask)
 app.command()(status.status)
 app.command()(plan.plan)
 app.command()(usage.usage)
+app.command()(doctor)
 app.add_typer(trace.commands, name="trace")
 app.add_typer(config.commands, name="config")
 app.add_typer(models.commands, name="models")
