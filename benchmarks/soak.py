@@ -27,10 +27,11 @@ from typing import Any
 
 import psutil
 
+from appliance.bootstrap.access import key_file
 from appliance.bootstrap.control_wiring import build_control_loop
 from appliance.bootstrap.lineup import decide
 from appliance.bootstrap.request_path import RequestPath
-from appliance.bootstrap.request_wiring import build_request_path, key_file
+from appliance.bootstrap.request_wiring import build_request_path
 from appliance.bootstrap.salt import salt_secret
 from appliance.bootstrap.server import listen
 from appliance.config import Settings, load

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import yaml
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
 from appliance.config.policy import PolicyFile, merged
+from appliance.config.section import Section
 from appliance.config.settings import Settings
 from appliance.errors import ConfigError
+
+S = TypeVar("S", bound=Section)
 
 ENVIRONMENT_OVERRIDES = {
     "APPLIANCE_HOST": ("server", "host"),
@@ -132,9 +135,20 @@ def _anchored(settings: Settings, path: Path) -> Settings:
     models = settings.models.model_copy(
         update={"catalog": _below(base, settings.models.catalog), "store": _below(base, settings.models.store)}
     )
-    anchored = settings.model_copy(update={"models": models})
+    issuers = tuple(_anchored_paths(base, issuer, "jwks_file", "ca_file") for issuer in settings.access.issuers)
+    access = settings.access.model_copy(update={"issuers": issuers})
+    server = settings.server
+    if server.tls is not None:
+        tls = _anchored_paths(base, server.tls, "cert_file", "key_file", "client_ca_file")
+        server = server.model_copy(update={"tls": tls})
+    anchored = settings.model_copy(update={"models": models, "access": access, "server": server})
     anchored._source = str(path)
     return anchored
+
+
+def _anchored_paths(base: Path, section: S, *names: str) -> S:
+    given = {name: path for name in names if (path := getattr(section, name)) is not None}
+    return section.model_copy(update={name: _below(base, path) for name, path in given.items()})
 
 
 def _below(base: Path, path: Path) -> Path:

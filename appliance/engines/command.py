@@ -26,6 +26,8 @@ OFFLINE = {
     "VLLM_DO_NOT_TRACK": "1",
     "DO_NOT_TRACK": "1",
     "VLLM_MEDIA_URL_ALLOW_REDIRECTS": "0",
+    # vLLM finds its own address by opening a socket towards a public name server, unless it is told.
+    "VLLM_HOST_IP": "127.0.0.1",
 }
 PLAIN_PYTHON = {"NO_COLOR": "1", "PYTHONNOUSERSITE": "1", "PYTHONSAFEPATH": "1", "PYTHONUNBUFFERED": "1"}
 """PYTHONSAFEPATH: `python -m` would put the working directory before vLLM's own packages."""

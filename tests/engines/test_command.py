@@ -33,6 +33,10 @@ PARENT = {
     "VLLM_CPU_KVCACHE_SPACE": "4",
     "AWS_SECRET_ACCESS_KEY": "secret",
     "HF_TOKEN": "secret",
+    "HF_ENDPOINT": "https://elsewhere.example",
+    "HTTPS_PROXY": "http://proxy.example:3128",
+    "VLLM_USE_MODELSCOPE": "1",
+    "HF_HUB_OFFLINE": "0",
     "PYTHONPATH": "/elsewhere",
 }
 
@@ -145,6 +149,17 @@ def test_the_environment_is_offline_and_holds_nothing_of_the_parents_secrets() -
     assert environment["CUDA_VISIBLE_DEVICES"] == ""
     assert environment["TORCHDYNAMO_DISABLE"] == "1"
     assert (environment["OMP_NUM_THREADS"], environment["VLLM_CPU_OMP_THREADS_BIND"]) == ("2", "nobind")
-    assert environment["HF_HUB_OFFLINE"] == environment["VLLM_NO_USAGE_STATS"] == "1"
+    for variable in (
+        "HF_HUB_OFFLINE",
+        "TRANSFORMERS_OFFLINE",
+        "VLLM_NO_USAGE_STATS",
+        "VLLM_DO_NOT_TRACK",
+        "DO_NOT_TRACK",
+    ):
+        assert environment[variable] == "1"
+    assert environment["VLLM_MEDIA_URL_ALLOW_REDIRECTS"] == "0"
+    assert environment["VLLM_HOST_IP"] == "127.0.0.1"
+    assert not {"VLLM_USE_MODELSCOPE", "HF_ENDPOINT", "HTTPS_PROXY"} & environment.keys()
+    assert "--trust-remote-code" not in command(CPU).argv
     for variable in ("HF_HOME", "VLLM_CACHE_ROOT", "TRITON_CACHE_DIR", "TORCHINDUCTOR_CACHE_DIR", "XDG_CACHE_HOME"):
         assert environment[variable].startswith("/data/cache/")
