@@ -11,6 +11,7 @@ from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 
+from appliance.bootstrap.auditing import open_audit
 from appliance.bootstrap.demand_tally import DemandTally
 from appliance.bootstrap.dispatching import dispatcher_of
 from appliance.bootstrap.interrupted import save_interrupted
@@ -55,7 +56,7 @@ def build_request_path(
     client, metrics = HttpEngineClient(), Metrics(models=list(models), fleet=fleet)
     policy = data_policy(settings, models)
     ledger = held.enter_context(closing(Database(ledger_place(settings, os.environ))))
-    books = open_books(settings, ledger, fleet, lineup.cards, metrics.journal_failed)
+    books = open_books(settings, ledger, fleet, lineup.cards, metrics.ledger_failed)
     held.callback(lambda: books.usage.settle().result())
     tally = DemandTally(settings.coordinator.virtual_model)
     counted = CountedTraces(books.traces, metrics, tally, _export(settings, metrics, held))
@@ -65,6 +66,7 @@ def build_request_path(
     dispatcher = dispatcher_of(settings, fleet, client, policy)
     metrics.watch_lines(dispatcher.lines.levels, dispatcher.lines.longest_waits_s)
     coordinator = _coordinator(lineup, dispatcher, policy, counted, journal, salt_secret)
+    audit = open_audit(settings, held, metrics.audit_failed)
     app = build_gateway(
         GatewayParts(
             answerer=coordinator,
@@ -80,6 +82,7 @@ def build_request_path(
             keep_alive_s=settings.server.keep_alive_s,
             open_paths=frozenset(settings.server.open_paths),
             limits=RequestLimits(settings.server.max_choices, settings.server.max_images),
+            audit=audit,
         ),
         version=version("appliance"),
     )

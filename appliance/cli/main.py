@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from appliance.cli import ask, bundle, config, models, plan, status, trace, up, usage
+from appliance.cli import ask, audit, bundle, config, models, plan, status, trace, up, usage
 from appliance.cli import eval as evaluation
 from appliance.cli.door import DoorGroup
 
@@ -21,6 +21,7 @@ app.command()(status.status)
 app.command()(plan.plan)
 app.command()(usage.usage)
 app.add_typer(trace.commands, name="trace")
+app.add_typer(audit.commands, name="audit")
 app.add_typer(config.commands, name="config")
 app.add_typer(models.commands, name="models")
 app.add_typer(bundle.commands, name="bundle")
