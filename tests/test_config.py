@@ -131,11 +131,28 @@ def test_environment_wins_over_the_file(tmp_path: Path) -> None:
         "APPLIANCE_PORT": "9001",
         "APPLIANCE_DATA_DIR": "/elsewhere",
         "APPLIANCE_ENGINE_PYTHON": "/opt/python",
+        "APPLIANCE_WORKERS": "3",
+        "APPLIANCE_PACK_KEY_FILE": "/run/pack-key",
+        "APPLIANCE_SALT_FILE": "/run/salt",
+        "APPLIANCE_PACK_NAME": "pack-0-0",
+        "APPLIANCE_PACK_HOST": "0.0.0.0",
+        "APPLIANCE_PACK_PORT": "8099",
+        "APPLIANCE_ENGINE_HOST": "10.0.0.7",
+        "APPLIANCE_NODE": "gpu-1",
+        "APPLIANCE_PACK_URLS": "http://a:8090, http://b:8090/",
+        "APPLIANCE_PACK_SERVICE": "packs",
     }
     assert set(environment) == set(ENVIRONMENT_OVERRIDES)
     settings = load(written(tmp_path, changed("server.port", 9000)), environment)
     assert (settings.server.host, settings.server.port) == ("127.0.0.2", 9001)
     assert (settings.data_dir, settings.engines.python) == (Path("/elsewhere"), Path("/opt/python"))
+    assert settings.server.workers == 3
+    cluster = settings.cluster
+    assert (cluster.key_file, cluster.salt_file) == (Path("/run/pack-key"), Path("/run/salt"))
+    assert (cluster.door.name, cluster.door.host, cluster.door.port) == ("pack-0-0", "0.0.0.0", 8099)
+    assert (cluster.door.engine_host, cluster.door.node) == ("10.0.0.7", "gpu-1")
+    assert cluster.discovery.urls == ("http://a:8090", "http://b:8090")
+    assert cluster.discovery.kubernetes.wanted == "kubernetes.io/service-name=packs"
 
 
 def test_wrong_environment_is_named_by_its_key(tmp_path: Path) -> None:

@@ -1,6 +1,8 @@
-"""The only place that constructs and wires: settings → one appliance."""
+"""The only place that constructs and wires: settings → one appliance, or a part of it that runs apart."""
 
 from appliance.bootstrap.appliance import Appliance
+from appliance.bootstrap.gateway import build_gateway
+from appliance.bootstrap.pack import Pack, build_pack
 from appliance.bootstrap.wiring import build
 
-__all__ = ["Appliance", "build"]
+__all__ = ["Appliance", "Pack", "build", "build_gateway", "build_pack"]

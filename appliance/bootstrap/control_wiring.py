@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from contextlib import ExitStack, closing
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -40,15 +41,17 @@ def build_control_loop(
     *,
     tally: DemandTally | None = None,
     make_launcher: LauncherMaker | None = None,
+    host: str = "127.0.0.1",
+    adapt: Callable[[EngineSpec], EngineSpec] = lambda spec: spec,
 ) -> ControlLoop:
     """A control loop that has started nothing yet; `held` gives its ports back.
 
-    The plan is made anew while it runs where the settings say so and there is a `tally` of the demand. Raises
-    ConfigError and EngineStartError.
+    The plan is made anew while it runs where the settings say so and there is a `tally` of the demand. Engines listen
+    on `host`; `adapt` says what else is otherwise than planned. Raises ConfigError and EngineStartError.
     """
     settings = lineup.settings
-    ports = held.enter_context(closing(EnginePorts(settings.engines.first_port)))
-    specs = lineup.specs(ports.of(lineup.engine_ids))
+    ports = held.enter_context(closing(EnginePorts(settings.engines.first_port, host)))
+    specs = tuple(adapt(replace(spec, host=host)) for spec in lineup.specs(ports.of(lineup.engine_ids)))
     client, loads = HttpEngineClient(), LoadReader()
     launcher = (make_launcher or partial(_launcher, settings))(client)
     supervisor = _supervisor(settings, specs, launcher, client, fleet)

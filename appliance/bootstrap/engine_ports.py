@@ -8,10 +8,11 @@ from appliance.engines.ports import PortClaim, claim_ports
 
 
 class EnginePorts:
-    """Ports from `first` on, claimed as they are needed and held until `close`."""
+    """Ports of `host` from `first` on, claimed as they are needed and held until `close`."""
 
-    def __init__(self, first: int) -> None:
+    def __init__(self, first: int, host: str = "127.0.0.1") -> None:
         self._first = first
+        self._host = host
         self._claims: list[PortClaim] = []
         self._given: dict[str, int] = {}
         self._free: list[int] = []
@@ -25,7 +26,7 @@ class EnginePorts:
             self._free.append(self._given.pop(engine_id))
         new = [engine_id for engine_id in engine_ids if engine_id not in self._given]
         if len(new) > len(self._free):
-            claim = claim_ports(self._first, len(new) - len(self._free))
+            claim = claim_ports(self._first, len(new) - len(self._free), self._host)
             self._claims.append(claim)
             self._free += claim.ports
         for engine_id in new:

@@ -84,7 +84,7 @@ class Lineup:
     def planned_bytes(self, spec: EngineSpec) -> int | None:
         """What the engine should take at most, per GPU; None where nobody reckoned it."""
         if self.plan is not None:
-            return next(e.booked_bytes for e in self.plan.engines if e.engine_id == spec.engine_id)
+            return next(e.booked_bytes for e in self.plan.engines if e.engine_id == spec.engine_id) or None
         return cpu_engine_bytes(self.entry(spec.model_id)) if spec.device is Device.CPU else None
 
 
@@ -103,6 +103,13 @@ def decide(settings: Settings) -> Lineup:
         entries = tuple(_with_measured(entry, version, kept) for entry in entries)
     cards = {gpu.uuid: gpu.card for gpu in gpus}
     return Lineup(settings, models, entries, device, gpus, cards)
+
+
+def remote(settings: Settings) -> Lineup:
+    """For a gateway whose engines run elsewhere: the pool, without a look at this machine. Raises CatalogError."""
+    models = pool_models(settings)
+    device = Device.CPU if settings.engines.device == "cpu" else Device.CUDA
+    return Lineup(settings, models, pool_entries(settings, models), device, (), {})
 
 
 def start_shape(entry: PoolEntry, ranks: int, vllm_version: str, max_num_seqs: int | None = None) -> EngineShape:

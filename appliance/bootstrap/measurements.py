@@ -82,8 +82,8 @@ class Measurements:
 
 def _planned(lineup: Lineup, spec: EngineSpec) -> _Planned:
     engines = lineup.plan.engines if lineup.plan is not None else ()
-    weights = next((engine.weights_bytes for engine in engines if engine.engine_id == spec.engine_id), None)
-    return _Planned(spec, lineup.planned_bytes(spec), weights)
+    weights = next((engine.weights_bytes for engine in engines if engine.engine_id == spec.engine_id), 0)
+    return _Planned(spec, lineup.planned_bytes(spec), weights or None)
 
 
 def _remark(planned: _Planned, start: StartFigures, measured_bytes: int | None) -> str:

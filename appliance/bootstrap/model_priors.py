@@ -20,6 +20,9 @@ _HOST_BYTES_PER_S = 10e9
 """Memory bandwidth that a few threads of a plain processor get."""
 _HOST_STEP_S = 0.01
 """Of a step on the CPU, beside reading the weights."""
+_CARD_BYTES_PER_S = 600e9
+_CARD_STEP_S = 0.005
+"""The same of a card that is not known, somewhere between the small and the large ones."""
 _PREFILL_BATCH = 16
 """Prompt tokens on the CPU take so many times less than generated ones."""
 _TYPICAL_TOKENS = 1000
@@ -36,7 +39,10 @@ def _prior(lineup: Lineup, entry: PoolEntry) -> ModelPrior:
     card = next(iter(lineup.cards.values()), None)
     if lineup.device is Device.CUDA and geometry is not None and card is not None and token_bytes is not None:
         return _roofline(entry, geometry, token_bytes, card)
-    token_s = _HOST_STEP_S + entry.weights_bytes / _HOST_BYTES_PER_S
+    if lineup.device is Device.CUDA:
+        token_s = _CARD_STEP_S + entry.weights_bytes / entry.tensor_parallel_size / _CARD_BYTES_PER_S
+    else:
+        token_s = _HOST_STEP_S + entry.weights_bytes / _HOST_BYTES_PER_S
     return ModelPrior(token_s / _PREFILL_BATCH, token_s, token_bytes, "a guess from the size of the weights")
 
 

@@ -88,7 +88,7 @@ def build_request_path(
     )
     return RequestPath(
         RequestParts(
-            server=HttpServer(app, listener),
+            server=HttpServer(app, listener, settings.server.drain_timeout_s),
             coordinator=coordinator,
             dispatcher=dispatcher,
             client=client,

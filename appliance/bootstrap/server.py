@@ -6,21 +6,23 @@ import errno
 import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
+from math import ceil
 
 import uvicorn
-from fastapi import FastAPI
+from starlette.types import ASGIApp
 
 from appliance.errors import AlreadyRunning, ConfigError
 
 _BACKLOG = 2048
-_GRACE_S = 5
-"""Answers in flight get this long when the server stops."""
 _KEEP_ALIVE_S = 75
 """Longer than the pools of common clients and proxies keep a connection, so that they close it, not we."""
 
 
-def listen(host: str, port: int) -> socket.socket:
-    """A listening socket. Raises AlreadyRunning when the port is taken, ConfigError when the address can't be used."""
+def listen(host: str, port: int, section: str = "server") -> socket.socket:
+    """A listening socket; `section` is the one of the settings to name in errors.
+
+    Raises AlreadyRunning when the port is taken, ConfigError when the address can't be used.
+    """
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     # Named in full: asyncio turns Nagle's algorithm off only where the protocol is known to be TCP, and with it on, the
     # last bytes of an answer wait 40 ms for the caller's acknowledgement.
@@ -34,16 +36,19 @@ def listen(host: str, port: int) -> socket.socket:
         if error.errno == errno.EADDRINUSE:
             raise AlreadyRunning(
                 f"port {port} on {host} is in use by another program; end it, or choose another port with "
-                "APPLIANCE_PORT or server.port"
+                f"{'APPLIANCE_PORT or ' if section == 'server' else ''}{section}.port"
             ) from None
-        raise ConfigError(f"server.host: can't listen on {host} port {port}: {error.strerror or error}") from None
+        raise ConfigError(f"{section}.host: can't listen on {host} port {port}: {error.strerror or error}") from None
     return listener
 
 
 class HttpServer:
-    """uvicorn on a socket that listens already, without signal handlers of its own."""
+    """uvicorn on a socket that listens already, without signal handlers of its own.
 
-    def __init__(self, app: FastAPI, listener: socket.socket) -> None:
+    Answers in flight get `drain_timeout_s` when it stops.
+    """
+
+    def __init__(self, app: ASGIApp, listener: socket.socket, drain_timeout_s: float = 5) -> None:
         config = uvicorn.Config(
             app,
             access_log=False,
@@ -51,7 +56,7 @@ class HttpServer:
             lifespan="off",
             log_config=None,
             server_header=False,
-            timeout_graceful_shutdown=_GRACE_S,
+            timeout_graceful_shutdown=ceil(drain_timeout_s),
             timeout_keep_alive=_KEEP_ALIVE_S,
             ws="none",
         )

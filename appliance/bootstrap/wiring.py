@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import secrets
 from contextlib import ExitStack
 
 from appliance.bootstrap.appliance import Appliance, Parts
@@ -10,6 +9,7 @@ from appliance.bootstrap.control_wiring import LauncherMaker, build_control_loop
 from appliance.bootstrap.data_dir import locked
 from appliance.bootstrap.lineup import decide
 from appliance.bootstrap.request_wiring import build_request_path, key_file
+from appliance.bootstrap.salt import salt_secret
 from appliance.bootstrap.server import listen
 from appliance.config import Settings
 from appliance.domain.fleet import Fleet
@@ -24,7 +24,7 @@ def build(settings: Settings, *, make_launcher: LauncherMaker | None = None) -> 
         held.enter_context(locked(settings.data_dir))
         listener = held.enter_context(listen(settings.server.host, settings.server.port))
         lineup, fleet = decide(settings), Fleet()
-        front = build_request_path(lineup, fleet, listener, held, salt_secret=secrets.token_bytes(32))
+        front = build_request_path(lineup, fleet, listener, held, salt_secret=salt_secret(settings))
         engines = build_control_loop(lineup, fleet, held, tally=front.parts.tally, make_launcher=make_launcher)
         return Appliance(
             Parts(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from appliance.cli import ask, audit, bundle, config, models, plan, status, trace, up, usage
+from appliance.cli import ask, audit, bundle, config, engines, models, plan, serve, status, trace, up, usage
 from appliance.cli import eval as evaluation
 from appliance.cli.door import DoorGroup
 
@@ -16,6 +16,8 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 app.command()(up.up)
+app.command()(serve.serve)
+app.command()(engines.engines)
 app.command()(ask.ask)
 app.command()(status.status)
 app.command()(plan.plan)

@@ -18,6 +18,16 @@ ENVIRONMENT_OVERRIDES = {
     "APPLIANCE_PORT": ("server", "port"),
     "APPLIANCE_DATA_DIR": ("data_dir",),
     "APPLIANCE_ENGINE_PYTHON": ("engines", "python"),
+    "APPLIANCE_WORKERS": ("server", "workers"),
+    "APPLIANCE_PACK_KEY_FILE": ("cluster", "key_file"),
+    "APPLIANCE_SALT_FILE": ("cluster", "salt_file"),
+    "APPLIANCE_PACK_NAME": ("cluster", "door", "name"),
+    "APPLIANCE_PACK_HOST": ("cluster", "door", "host"),
+    "APPLIANCE_PACK_PORT": ("cluster", "door", "port"),
+    "APPLIANCE_ENGINE_HOST": ("cluster", "door", "engine_host"),
+    "APPLIANCE_NODE": ("cluster", "door", "node"),
+    "APPLIANCE_PACK_URLS": ("cluster", "discovery", "urls"),
+    "APPLIANCE_PACK_SERVICE": ("cluster", "discovery", "kubernetes", "service"),
 }
 """Environment variables that win over the file, and the key that each of them sets."""
 

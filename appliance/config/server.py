@@ -33,6 +33,11 @@ class ServerSettings(Section):
     keep_alive_s: float = Field(10, gt=0)
     """A stream that has nothing to say for so long sends a comment, so that proxies keep it open."""
 
+    drain_timeout_s: float = Field(5, ge=0)
+    """Answers in flight get this long when the gateway stops."""
+    workers: int = Field(1, ge=1, le=64)
+    """Processes that answer requests. More than one use more cores; `--workers` wins over it."""
+
     @model_validator(mode="after")
     def _open_only_on_loopback(self) -> Self:
         if not self.require_api_key and self.host not in {"127.0.0.1", "::1", "localhost"}:

@@ -8,6 +8,7 @@ from typing import Literal, Self
 from pydantic import Field, PrivateAttr, model_validator
 
 from appliance.config.bundle import BundleSettings
+from appliance.config.cluster import ClusterSettings
 from appliance.config.coordinator import CoordinatorSettings
 from appliance.config.dispatch import DispatchSettings
 from appliance.config.engines import EnginesSettings, ModelsSettings, PoolMember
@@ -50,6 +51,8 @@ class Settings(Section):
     """What is told to an OpenTelemetry collector."""
     placement: PlacementSettings = Field(default_factory=lambda: PlacementSettings())
     """What a placement plan goes by, and whether it is followed."""
+    cluster: ClusterSettings = Field(default_factory=lambda: ClusterSettings())
+    """How gateways and packs find and trust each other where they run apart."""
     bundle: BundleSettings = Field(default_factory=lambda: BundleSettings())
     """What is taken across an air gap."""
 

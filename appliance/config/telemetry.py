@@ -10,7 +10,7 @@ from pydantic import AfterValidator
 from appliance.config.section import Section
 
 
-def _base_url(address: str) -> str:
+def base_url(address: str) -> str:
     """Without a user, since addresses stand in logs, and without what would stand after the path."""
     try:
         parts = urlsplit(address)
@@ -25,6 +25,6 @@ def _base_url(address: str) -> str:
 class TelemetrySettings(Section):
     """What leaves the appliance about its work. By default nothing does."""
 
-    otlp_endpoint: Annotated[str, AfterValidator(_base_url)] | None = None
+    otlp_endpoint: Annotated[str, AfterValidator(base_url)] | None = None
     """Base URL of an OpenTelemetry collector (`http://collector:4318`): each trace goes there as spans, over OTLP/HTTP,
     without prompts and answers. Headers and certificates come from the standard `OTEL_EXPORTER_OTLP_*` variables."""

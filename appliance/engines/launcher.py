@@ -203,9 +203,9 @@ class ProcessLauncher:
         reading, writing = os.pipe()
         record_path = self._state_dir / f"{spec.engine_id}.json"
         try:
-            with log.path.open("ab") as file:
+            with log.path.open("ab") as file:  # for what the guardian itself has to say
                 process = await asyncio.create_subprocess_exec(
-                    *(sys.executable, "-I", "-S", guardian.__file__, *command.argv),
+                    *(sys.executable, "-I", "-S", guardian.__file__, str(log.path), *command.argv),
                     stdin=reading,
                     stdout=file,
                     stderr=asyncio.subprocess.STDOUT,

@@ -1,14 +1,15 @@
-"""The log file of an engine: rotation at start, and what to quote of it when the engine dies."""
+"""The log files of an engine, which its guardian writes: where one begins, and what to quote when the engine dies."""
 
 from __future__ import annotations
 
 import os
 import re
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-ROTATE_AT_BYTES = 1_000_000
-KEPT_FILES = 3
+from appliance.engines import guardian
+
 QUOTED_BYTES = 200_000
 QUOTED_LINES = 2
 QUOTED_CHARS = 400
@@ -22,7 +23,8 @@ _SECOND_HAND = re.compile(r"^(?:RuntimeError: Engine core initialization failed|
 
 @dataclass(frozen=True, slots=True)
 class EngineLog:
-    """A log file; what this run of the engine wrote begins at `offset` (bytes)."""
+    """A log file; what this run of the engine wrote begins at `offset` (bytes), or in the file before where this one
+    was set aside meanwhile."""
 
     path: Path
     offset: int
@@ -31,27 +33,33 @@ class EngineLog:
         """The lines that say why the engine died, in one line."""
         with self.path.open("rb") as file:
             size = file.seek(0, os.SEEK_END)
+            if size < self.offset:
+                return " | ".join(telling_lines(read_end(self.path, QUOTED_BYTES)))
             file.seek(max(self.offset, size - QUOTED_BYTES))
             return " | ".join(telling_lines(file.read().decode(errors="replace")))
 
 
 def open_log(path: Path) -> EngineLog:
-    """Make the file (readable by its owner alone), or go on with it; a large one is set aside first."""
+    """Make the file (readable by its owner alone), or go on with it.
+
+    One that is half full is set aside first: a start, which is what people look for, shall stand in one file.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
-    if path.exists() and path.stat().st_size >= ROTATE_AT_BYTES:
-        _set_aside(path)
+    if path.exists() and path.stat().st_size >= guardian.ROTATE_AT_BYTES / 2:
+        guardian.set_aside(path)
     path.touch(mode=0o600, exist_ok=True)
     return EngineLog(path, path.stat().st_size)
 
 
 def read_end(path: Path, size_bytes: int = START_BYTES) -> str:
-    """The end of a log as text; empty where there is none."""
-    try:
-        with path.open("rb") as file:
-            file.seek(max(0, file.seek(0, os.SEEK_END) - size_bytes))
-            return file.read().decode(errors="replace")
-    except OSError:
-        return ""
+    """The end of a log as text, with what was set aside last before it; empty where there is none."""
+    parts: list[bytes] = []
+    for part in (path, path.with_name(f"{path.name}.1")):
+        left = size_bytes - sum(map(len, parts))
+        with suppress(OSError), part.open("rb") as file:
+            file.seek(max(0, file.seek(0, os.SEEK_END) - left))
+            parts.insert(0, file.read())
+    return b"".join(parts).decode(errors="replace")
 
 
 def telling_lines(text: str) -> tuple[str, ...]:
@@ -64,11 +72,3 @@ def telling_lines(text: str) -> tuple[str, ...]:
     causes = [line for line in telling if not _SECOND_HAND.match(line)] or telling
     chosen = causes[:QUOTED_LINES] or [line for line in lines if line][-QUOTED_LINES:]
     return tuple(line if len(line) <= QUOTED_CHARS else line[: QUOTED_CHARS - 1] + "…" for line in chosen)
-
-
-def _set_aside(path: Path) -> None:
-    for number in range(KEPT_FILES - 1, 0, -1):
-        older = path.with_name(f"{path.name}.{number}")
-        if older.exists():
-            older.replace(path.with_name(f"{path.name}.{number + 1}"))
-    path.replace(path.with_name(f"{path.name}.1"))

@@ -48,7 +48,7 @@ class Metrics:
         self._models = frozenset(models)
         registry = self.registry
         ProcessCollector(registry=registry)
-        registry.register(_EngineStates(fleet, self._models))
+        registry.register(EngineStates(fleet, self._models))
         self._requests = Counter(
             "appliance_requests",
             "HTTP requests by route, status and strategy",
@@ -180,7 +180,7 @@ class Metrics:
         return model_id if model_id in self._models else OTHER
 
 
-class _EngineStates(Collector):
+class EngineStates(Collector):
     """Engines by model and state, read from the fleet when Prometheus asks."""
 
     def __init__(self, fleet: Fleet, models: Collection[str]) -> None:

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from appliance.engines import log
-from appliance.engines.log import open_log, telling_lines
+from appliance.engines import guardian, log
+from appliance.engines.log import open_log, read_end, telling_lines
 
 BROKEN_WEIGHTS = """\
 (EngineCore pid=9010) ERROR 11-23 22:00:01 [core.py:1510]     with safe_open(st_file, framework="pt") as f:
@@ -63,9 +63,31 @@ def test_only_this_runs_lines_are_quoted(tmp_path: Path) -> None:
 
 
 def test_large_logs_are_set_aside(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(log, "ROTATE_AT_BYTES", 4)
+    monkeypatch.setattr(guardian, "ROTATE_AT_BYTES", 8)
     path = tmp_path / "a.log"
     for number in range(6):
         assert open_log(path).offset == 0
         path.write_text(f"run {number}")
     assert [p.read_text() for p in sorted(tmp_path.iterdir())] == ["run 5", "run 4", "run 3", "run 2"]
+
+
+def test_a_run_whose_first_lines_were_set_aside_is_quoted_too(tmp_path: Path) -> None:
+    path = tmp_path / "a.log"
+    path.write_text("x" * 100 + "\n")
+    begun = open_log(path)
+    path.write_text("ValueError: the cause\n")
+    guardian.set_aside(path)
+    path.write_text("it ends\n")
+    assert begun.quote() == "ValueError: the cause"
+
+
+def test_the_end_goes_back_into_what_was_set_aside(tmp_path: Path) -> None:
+    path = tmp_path / "a.log"
+    assert read_end(path) == ""
+    path.write_text("old ")
+    guardian.set_aside(path)
+    path.write_text("new")
+    assert read_end(path) == "old new"
+    assert read_end(path, size_bytes=5) == "d new"
+    path.unlink()
+    assert read_end(path) == "old "

@@ -1,0 +1,112 @@
+"""A gateway whose engines run in packs elsewhere."""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+from collections.abc import Callable, Collection
+from contextlib import ExitStack
+from typing import Protocol
+
+from appliance.bootstrap.appliance import Appliance, Parts
+from appliance.bootstrap.data_dir import locked
+from appliance.bootstrap.ending import ended
+from appliance.bootstrap.lineup import remote
+from appliance.bootstrap.request_path import RequestPath
+from appliance.bootstrap.request_wiring import build_request_path, key_file
+from appliance.bootstrap.salt import salt_secret
+from appliance.bootstrap.server import listen
+from appliance.config import Settings
+from appliance.domain.fleet import Fleet
+from appliance.errors import ConfigError
+from appliance.packs.client import HttpPackReader
+from appliance.packs.follower import Load, PackFollower
+from appliance.packs.keys import PackKeys
+from appliance.supervisor.supervisor import Progress
+
+
+class Watch(Protocol):
+    """Whoever knows which packs there are, and tells of each change."""
+
+    async def run(self, tell: Callable[[Collection[str]], None]) -> None:
+        """Tell of the doors that are ready now, and whenever that changes, until cancelled."""
+
+
+class FollowedPacks:
+    """The engines of packs elsewhere. `watch` finds more of them than `urls`."""
+
+    def __init__(self, follower: PackFollower, urls: Collection[str], watch: Watch | None, first_s: float) -> None:
+        self._follower = follower
+        self._urls = frozenset(urls)
+        self._watch = watch
+        self._first_s = first_s
+        self._watching: asyncio.Task[None] | None = None
+        self._found = asyncio.Event()
+
+    @property
+    def running(self) -> asyncio.Task[None] | None:
+        """The watch, where there is one; it ends by a mistake of ours only."""
+        return self._watching
+
+    async def start(self, progress: Progress | None = None) -> None:
+        """Return when all packs that can be found now have answered once, or after a while: they may come later."""
+        del progress  # they are not started here
+        self._follower.follow(self._urls)
+        if self._watch is not None:
+            self._watching = asyncio.create_task(self._watch.run(self._tell), name="watch packs")
+            try:
+                await asyncio.wait_for(self._found.wait(), self._first_s)
+            except TimeoutError:
+                return
+        await self._follower.asked_all(self._first_s)
+
+    async def stop(self) -> None:
+        """Follow nobody any more."""
+        await ended(self._watching)
+        await self._follower.close()
+
+    def _tell(self, urls: Collection[str]) -> None:
+        self._follower.follow(self._urls | frozenset(urls))
+        self._found.set()
+
+
+def build_gateway(settings: Settings) -> Appliance:
+    """A gateway that holds its data directory and its port, and has started nothing yet.
+
+    Raises AlreadyRunning, ConfigError and CatalogError; nothing is held then.
+    """
+    found = settings.cluster.discovery
+    if not found.urls and found.kubernetes.wanted is None:
+        raise ConfigError(
+            f"{settings.source}: cluster.discovery: names no pack; set urls, or kubernetes.service where Kubernetes "
+            "knows them (one machine needs `appliance up` only)"
+        )
+    with ExitStack() as held:
+        held.enter_context(locked(settings.data_dir))
+        listener = held.enter_context(listen(settings.server.host, settings.server.port))
+        fleet = Fleet()
+        keys = PackKeys(settings.below_data_dir(settings.cluster.key_file))
+        front = build_request_path(remote(settings), fleet, listener, held, salt_secret=salt_secret(settings))
+        follower = PackFollower(
+            fleet,
+            HttpPackReader(lambda: keys.first),
+            source=f"gateway-{secrets.token_hex(6)}",
+            load=load_of(front),
+            silent_s=found.silent_s,
+        )
+        return Appliance(
+            Parts(
+                data_dir=settings.data_dir,
+                api_key_file=key_file(settings),
+                fleet=fleet,
+                front=front,
+                engines=FollowedPacks(follower, found.urls, None, found.silent_s),
+                release=held.pop_all().close,
+            )
+        )
+
+
+def load_of(front: RequestPath) -> Callable[[], Load]:
+    """What a request path has in flight."""
+    dispatcher = front.parts.dispatcher
+    return lambda: Load(dispatcher.in_flight, dispatcher.waiting)

@@ -1,0 +1,21 @@
+"""`appliance serve`: a gateway whose engines run in packs elsewhere."""
+
+from __future__ import annotations
+
+from appliance.bootstrap import build_gateway
+from appliance.cli.options import ConfigOption, settings_of
+from appliance.cli.process import LogToStderr, log_to, run
+
+
+def serve(config: ConfigOption = None, log_to_stderr: LogToStderr = False) -> None:
+    """Answer requests with the engines of packs that run elsewhere (`appliance engines`); Ctrl-C stops it."""
+    settings = settings_of(config)
+    process = build_gateway(settings)
+    log_to(settings, log_to_stderr)
+    run(
+        process,
+        lambda console: console.print(
+            f"gateway ready at {process.url}/v1   (Ctrl-C stops it)", markup=False, highlight=False
+        ),
+        "answers in flight may end",
+    )
