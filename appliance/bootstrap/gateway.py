@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import secrets
 from collections.abc import Callable, Collection
 from contextlib import ExitStack
@@ -17,8 +18,10 @@ from appliance.bootstrap.request_wiring import build_request_path, key_file
 from appliance.bootstrap.salt import salt_secret
 from appliance.bootstrap.server import listen
 from appliance.config import Settings
+from appliance.config.cluster import KubernetesSettings
 from appliance.domain.fleet import Fleet
 from appliance.errors import ConfigError
+from appliance.inventory.kubernetes import EndpointWatch, service_account
 from appliance.packs.client import HttpPackReader
 from appliance.packs.follower import Load, PackFollower
 from appliance.packs.keys import PackKeys
@@ -100,10 +103,18 @@ def build_gateway(settings: Settings) -> Appliance:
                 api_key_file=key_file(settings),
                 fleet=fleet,
                 front=front,
-                engines=FollowedPacks(follower, found.urls, None, found.silent_s),
+                engines=FollowedPacks(follower, found.urls, _watch(found.kubernetes), found.silent_s),
                 release=held.pop_all().close,
             )
         )
+
+
+def _watch(said: KubernetesSettings) -> Watch | None:
+    """Where Kubernetes is to be asked. Raises ConfigError."""
+    if said.wanted is None:
+        return None
+    account = service_account(os.environ, said.service_account)
+    return EndpointWatch(account, said.namespace or account.namespace, said.wanted, said.port_name)
 
 
 def load_of(front: RequestPath) -> Callable[[], Load]:

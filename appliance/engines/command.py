@@ -41,6 +41,10 @@ STRUCTURED_OUTPUTS = {"backend": "xgrammar", "disable_any_whitespace": True}
 only with a named backend."""
 
 
+KEY_ON_EVERY_ROUTE = "appliance_key.ApplianceKey"
+"""vLLM's own check leaves out all routes that are not below /v1 (see `in_engine/appliance_key.py`)."""
+
+
 @dataclass(frozen=True, slots=True)
 class EngineCommand:
     """A process to start. `environment` is the whole environment, not an addition."""
@@ -57,6 +61,7 @@ def engine_command(
     spec: EngineSpec,
     *,
     python: str,
+    in_engine: str,
     cache_dir: str,
     environment: Mapping[str, str],
     api_key: str,
@@ -64,12 +69,14 @@ def engine_command(
 ) -> EngineCommand:
     """vLLM's OpenAI server for `spec`.
 
-    `python` is the interpreter of vLLM's environment and `cache_dir` a directory for everything that vLLM compiles and
-    caches (both absolute), `environment` the appliance's own, of which a short list is passed on. The key goes through
-    the environment, because a command line can be read by every user of the machine.
+    `python` is the interpreter of vLLM's environment, `in_engine` the directory of what vLLM is to import of ours, and
+    `cache_dir` one for everything that vLLM compiles and caches (all absolute). `environment` is the appliance's own,
+    of which a short list is passed on. The key goes through the environment, because a command line can be read by
+    every user of the machine.
     """
     argv = (python, "-m", "vllm.entrypoints.openai.api_server", *_options(spec, drain_timeout_s))
-    return EngineCommand(argv, _environment(spec, python, cache_dir, environment) | {"VLLM_API_KEY": api_key})
+    ours = {"PYTHONPATH": in_engine, "VLLM_API_KEY": api_key}
+    return EngineCommand(argv, _environment(spec, python, cache_dir, environment) | ours)
 
 
 def _options(spec: EngineSpec, drain_timeout_s: float) -> tuple[str, ...]:
@@ -87,6 +94,7 @@ def _options(spec: EngineSpec, drain_timeout_s: float) -> tuple[str, ...]:
         *("--disable-access-log-for-endpoints", QUIET_PATHS),
         # With 0, vLLM's default, a stop while requests are in flight may hang for ever.
         *("--shutdown-timeout", str(max(1, ceil(drain_timeout_s)))),
+        *("--middleware", KEY_ON_EVERY_ROUTE),
         "--enable-prompt-tokens-details",
         "--disable-fastapi-docs",
         *("--allowed-media-domains", NO_MEDIA_DOMAIN),
@@ -138,7 +146,7 @@ def _caches(cache_dir: str) -> dict[str, str]:
 
 def _device(spec: EngineSpec) -> dict[str, str]:
     if spec.device is Device.CUDA:
-        # vLLM has /sleep and /wake_up only among its development routes, which ask for no key: hence loopback only.
+        # vLLM has /sleep and /wake_up only among its development routes, for which it asks no key itself.
         routes = {"VLLM_SERVER_DEV_MODE": "1"} if spec.sleep_level > 0 else {}
         return {"CUDA_DEVICE_ORDER": "PCI_BUS_ID", "CUDA_VISIBLE_DEVICES": ",".join(spec.gpu_ids)} | routes
     return {

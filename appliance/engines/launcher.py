@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Protocol
 
 from appliance.domain.engine import Device, EngineSpec, EngineState, EngineStatus
-from appliance.engines import guardian
+from appliance.engines import guardian, in_engine
 from appliance.engines.client import EngineClient
 from appliance.engines.command import EngineCommand, engine_command
 from appliance.engines.log import EngineLog, open_log
@@ -77,6 +77,7 @@ def vllm_commands(
     return lambda spec, api_key: engine_command(
         spec,
         python=str(python.absolute()),
+        in_engine=str(Path(in_engine.__file__).parent),
         cache_dir=str(cache_dir.absolute()),
         environment=environment,
         api_key=api_key,

@@ -7,6 +7,7 @@ import os
 import re
 import subprocess
 import sys
+import urllib.error
 import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
@@ -179,7 +180,7 @@ def test_a_seed_and_temperature_0_give_the_same_graph_and_the_same_answer(
 
 def test_turns_of_a_conversation_share_the_prefix_cache(appliance: RunningAppliance, client: openai.OpenAI) -> None:
     """Of the full blocks that a turn's prompt has in common with the one before, at least 85% come from the cache."""
-    engine = engine_of(appliance, "starter-generalist")
+    engine, key = engine_of(appliance, "starter-generalist")
     block = int(metric(engine, "vllm:cache_config_info", "block_size"))
     messages: list[Any] = []
     before: list[int] = []
@@ -189,7 +190,7 @@ def test_turns_of_a_conversation_share_the_prefix_cache(appliance: RunningApplia
         response = client.chat.completions.create(model="auto", messages=messages, max_tokens=12)
         assert response.model_extra is not None
         assert response.model_extra["appliance"]["strategy"] == "direct"
-        prompt = tokens(engine, messages)
+        prompt = tokens(engine, key, messages)
         common = next((n for n, (a, b) in enumerate(zip(before, prompt, strict=False)) if a != b), len(before))
         shareable += common // block * block
         before = prompt
@@ -198,6 +199,16 @@ def test_turns_of_a_conversation_share_the_prefix_cache(appliance: RunningApplia
     print(f"prefix cache: {hits} of {shareable} shareable tokens hit, blocks of {block}")
     assert shareable >= 5 * block
     assert hits >= 0.85 * shareable
+
+
+def test_engines_answer_nobody_without_their_key(appliance: RunningAppliance) -> None:
+    """vLLM itself asks for it below /v1 only, and its /invocations answer chats."""
+    engine, _ = engine_of(appliance, "starter-generalist")
+    body = json.dumps({"messages": [{"role": "user", "content": "hello"}], "prompt": "hello"}).encode()
+    for path in ("/invocations", "/tokenize", "/v1/chat/completions", "/v1/models", "/version"):
+        request = urllib.request.Request(f"{engine}{path}", body, {"content-type": "application/json"})
+        with pytest.raises(urllib.error.HTTPError, match="401"):
+            urllib.request.urlopen(request, timeout=10)
 
 
 @pytest.mark.usefixtures("appliance")
@@ -237,16 +248,18 @@ def shell(command: list[str]) -> str:
     return done.stdout
 
 
-def engine_of(appliance: RunningAppliance, model_id: str) -> str:
-    """Address of the model's only engine."""
+def engine_of(appliance: RunningAppliance, model_id: str) -> tuple[str, str]:
+    """Address of the model's only engine, and its key, which it tells to nobody."""
     engines = read(f"{appliance.url}/fleet", appliance.api_key)["engines"]
-    return str(next(engine["base_url"] for engine in engines if engine["model_id"] == model_id))
+    engine = next(engine for engine in engines if engine["model_id"] == model_id)
+    return str(engine["base_url"]), psutil.Process(engine["pid"]).environ()["VLLM_API_KEY"]
 
 
-def tokens(engine: str, messages: list[Any]) -> list[int]:
+def tokens(engine: str, key: str, messages: list[Any]) -> list[int]:
     """The prompt as the engine sees it."""
     body = json.dumps({"messages": messages, "add_generation_prompt": True}).encode()
-    request = urllib.request.Request(f"{engine}/tokenize", body, {"content-type": "application/json"})
+    headers = {"content-type": "application/json", "authorization": f"Bearer {key}"}
+    request = urllib.request.Request(f"{engine}/tokenize", body, headers)
     with urllib.request.urlopen(request, timeout=10) as answer:
         return list(json.loads(answer.read())["tokens"])
 

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from pathlib import PurePath
+from pathlib import Path, PurePath
 
 from appliance.domain.endpoint import Endpoint, EngineTask
 from appliance.domain.engine import Device, EngineSpec
+from appliance.engines import in_engine
 from appliance.engines.command import EngineCommand, engine_command
+from appliance.engines.in_engine import appliance_key
 
 CPU = EngineSpec(
     engine_id="starter-math-0",
@@ -39,6 +41,7 @@ def command(spec: EngineSpec) -> EngineCommand:
     return engine_command(
         spec,
         python="/engine/bin/python",
+        in_engine="/appliance/in_engine",
         cache_dir="/data/cache",
         environment=PARENT,
         api_key="the-key",
@@ -111,10 +114,18 @@ def test_the_key_is_in_the_environment_alone() -> None:
     assert "the-key" not in repr(made)
 
 
+def test_the_key_is_asked_for_on_every_route_by_what_is_imported_of_ours_alone() -> None:
+    made = command(CPU)
+    module, _, name = option(made, "--middleware").rpartition(".")
+    assert Path(in_engine.__file__).with_name(f"{module}.py").exists()
+    assert hasattr(appliance_key, name)
+    assert made.environment["PYTHONPATH"] == "/appliance/in_engine"
+
+
 def test_the_environment_is_offline_and_holds_nothing_of_the_parents_secrets() -> None:
     environment = command(CPU).environment
     assert "secret" not in environment.values()
-    assert not {"PYTHONPATH", "VLLM_CPU_KVCACHE_SPACE"} & environment.keys()
+    assert "VLLM_CPU_KVCACHE_SPACE" not in environment
     assert environment["PATH"] == "/engine/bin:/usr/bin"
     assert environment["CUDA_VISIBLE_DEVICES"] == ""
     assert environment["TORCHDYNAMO_DISABLE"] == "1"
