@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Final
 
 from appliance.config import Settings
-from appliance.domain.audit import Audit, AuditMode
+from appliance.domain.audit import Audit
 from appliance.errors import ConfigError
 from appliance.ledger.audit_file import AuditFile
 from appliance.ledger.audit_log import NO_AUDIT, AuditLog
@@ -22,7 +22,7 @@ _LEAST_KEY_BYTES: Final = 32
 def open_audit(settings: Settings, held: ExitStack, on_failure: Callable[[], None] = lambda: None) -> Audit:
     """`held` closes it; `on_failure` hears of each write that failed. Raises ConfigError and LedgerError."""
     said = settings.ledger.audit
-    if said.mode is AuditMode.OFF:
+    if said.mode == "off":
         return NO_AUDIT
     key = read_or_make_key(settings.below_data_dir(said.key_file))
     place = AuditFile(
@@ -31,7 +31,7 @@ def open_audit(settings: Settings, held: ExitStack, on_failure: Callable[[], Non
     log = AuditLog(
         place,
         key,
-        required=said.mode is AuditMode.REQUIRED,
+        required=said.mode == "required",
         sync=said.sync,
         version=version("appliance"),
         pid=os.getpid(),

@@ -9,7 +9,6 @@ from urllib.parse import urlsplit
 from pydantic import Field, model_validator
 
 from appliance.config.section import Section
-from appliance.domain.audit import AuditMode
 
 
 class PriceSettings(Section):
@@ -36,7 +35,7 @@ class PriceSettings(Section):
 class AuditSettings(Section):
     """The audit chain: who asked for what, and how it ended."""
 
-    mode: AuditMode = AuditMode.REQUIRED
+    mode: Literal["required", "best_effort", "off"] = "required"
     """`required`: no answer leaves before its record is written, and where that fails the caller gets a 503.
     `best_effort`: it leaves all the same, and the chain tells later how many records are missing. `off`: no records."""
     directory: Path = Path("audit")

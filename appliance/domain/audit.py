@@ -4,21 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Mapping
 from dataclasses import dataclass, field
-from enum import StrEnum
 from typing import Protocol
 
 from appliance.domain.usage import PassThroughCall
-
-
-class AuditMode(StrEnum):
-    """What becomes of an answer whose audit record can't be written."""
-
-    REQUIRED = "required"
-    """It does not leave."""
-    BEST_EFFORT = "best_effort"
-    """It leaves; the chain tells later how many records are missing."""
-    OFF = "off"
-    """Nothing is recorded."""
 
 
 @dataclass(frozen=True, slots=True)
