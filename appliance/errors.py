@@ -40,7 +40,12 @@ from collections.abc import Sequence
 
 
 class ApplianceError(Exception):
-    """Base of the tree. `str(error)` is one sentence for a person: what is wrong, where, and the way out."""
+    """Base of the tree. `str(error)` is one sentence for a person: what is wrong, where, and the way out.
+
+    `costly`: a team had begun to work before it, and a second try would begin anew.
+    """
+
+    costly = False
 
 
 class ConfigError(ApplianceError):

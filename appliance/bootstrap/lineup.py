@@ -145,7 +145,7 @@ def _planned(settings: Settings, models: Mapping[str, Model], gpus: tuple[Gpu, .
             f"{settings.source}: the pool can't be placed on this machine's GPUs: {'; '.join((*plan.reasons, *out))}; "
             "`appliance plan` shows more, and placement.follow: pool starts the pool as it stands"
         )
-    ordered = _in_plan_order(settings, plan)
+    ordered = in_plan_order(settings, plan)
     shaped = {model_id: with_geometry(model, settings.models.store / model_id) for model_id, model in models.items()}
     return Lineup(
         ordered,
@@ -164,7 +164,7 @@ def _cards(plan: PlacementPlan) -> dict[str, Card]:
     return {gpu.gpu_id: Card(gpu.name, gpu.total_bytes) for gpu in plan.gpus}
 
 
-def _in_plan_order(settings: Settings, plan: PlacementPlan) -> Settings:
+def in_plan_order(settings: Settings, plan: PlacementPlan) -> Settings:
     """The settings with each role's models in the plan's order; those without an engine come last."""
     served = {engine.model_id for engine in plan.engines}
     wishes = dict(plan.roles)

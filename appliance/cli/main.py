@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from appliance.cli import ask, audit, bundle, config, engines, models, plan, serve, status, trace, up, usage
+from appliance.cli import ask, audit, bundle, chart, config, engines, models, plan, serve, status, trace, up, usage
 from appliance.cli import eval as evaluation
 from appliance.cli.door import DoorGroup
 
@@ -27,4 +27,5 @@ app.add_typer(audit.commands, name="audit")
 app.add_typer(config.commands, name="config")
 app.add_typer(models.commands, name="models")
 app.add_typer(bundle.commands, name="bundle")
+app.add_typer(chart.commands, name="chart")
 app.add_typer(evaluation.commands, name="eval")

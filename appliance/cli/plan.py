@@ -31,7 +31,7 @@ def plan(
         Path | None, typer.Option("--inventory", "-i", help="Inventory (YAML). Default: the GPUs of this machine.")
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the plan as JSON.")] = False,
-    as_values: Annotated[bool, typer.Option("--helm-values", help="Print the packs as YAML for the chart.")] = False,
+    as_values: Annotated[bool, typer.Option("--helm-values", help="Print values for the Helm chart, as YAML.")] = False,
     why: Annotated[str | None, typer.Option("--why", metavar="MODEL", help="Explain one model's place.")] = None,
     diff: Annotated[
         Path | None,
@@ -62,7 +62,7 @@ def plan(
     elif as_json:
         typer.echo(plan_json(answer))
     elif as_values:
-        typer.echo(yaml.safe_dump(helm_values(answer), sort_keys=False), nl=False)
+        typer.echo(yaml.safe_dump(helm_values(answer, settings), sort_keys=False), nl=False)
     else:
         picture(console, problem, answer)
         if old is not None:

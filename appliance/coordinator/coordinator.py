@@ -191,7 +191,7 @@ class Coordinator:
             outcome = Outcome.CANCELLED
             raise
         except ApplianceError as failure:
-            error = str(failure)
+            error, failure.costly = str(failure), _cost_much(run)
             raise
         except Exception as failure:  # a mistake of ours; it is raised again, the trace tells its kind
             error = type(failure).__name__
@@ -302,6 +302,11 @@ def _begun(identity: Identity, budget: BudgetRecord, request: ChatRequest | None
         request=request,
         delete_after_unix_s=identity.delete_after_unix_s,
     )
+
+
+def _cost_much(run: Run) -> bool:
+    """More than one call's worth: a team had begun to work."""
+    return run.recorder.decision.strategy not in (DIRECT, PASSTHROUGH) and run.budget.used_tokens > 0
 
 
 def _finished(run: Run, strategy: str, finish_reason: str) -> Finished:

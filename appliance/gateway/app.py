@@ -29,6 +29,8 @@ from appliance.gateway.openai.body import DEFAULT_LIMITS, RequestLimits
 from appliance.gateway.openai.intake import Intake
 from appliance.gateway.openai.models import ModelListing
 from appliance.gateway.openai.plan import Forecaster
+from appliance.gateway.openai.responses import route as responses
+from appliance.gateway.openapi import Documented
 from appliance.gateway.operations import RoleModels
 from appliance.gateway.traces import TraceReader
 from appliance.gateway.usage import UsageReader
@@ -61,7 +63,8 @@ class GatewayParts:
 
 def build(parts: GatewayParts, *, version: str) -> FastAPI:
     """The ASGI application. No page of it loads anything from elsewhere, so the documentation pages are off."""
-    app = FastAPI(
+    app = Documented(
+        open_paths=parts.open_paths,
         title="Appliance",
         version=version,
         docs_url=None,
@@ -71,7 +74,7 @@ def build(parts: GatewayParts, *, version: str) -> FastAPI:
         exception_handlers={HTTPException: http_error, RequestValidationError: http_error},
     )
     intake = Intake(parts.answerer, parts.keep_alive_s, parts.limits)
-    for room in (chat, text_completions, embeddings, scoring, tokens):
+    for room in (chat, responses, text_completions, embeddings, scoring, tokens):
         app.include_router(room.router(intake))
     app.include_router(plan.router(parts.forecaster, parts.limits))
     app.include_router(models.router(parts.models, parts.fleet, created_unix_s=int(time.time())))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
 import orjson
@@ -43,8 +43,16 @@ class ErrorAnswer:
 def translate(error: Exception) -> ErrorAnswer:
     """Any exception → the answer to the caller.
 
-    `x-should-retry: false` stands where a retry would run a whole tree of calls again for the same end.
+    `x-should-retry: false` stands where a retry would run a whole tree of calls again: for the same end, or after a
+    part of it was done.
     """
+    answer = _translated(error)
+    if isinstance(error, errors.ApplianceError) and error.costly:
+        return replace(answer, headers={**answer.headers, **_no_retry()})
+    return answer
+
+
+def _translated(error: Exception) -> ErrorAnswer:
     match error:
         case errors.RequestError():
             return _mendable(error)

@@ -11,7 +11,10 @@ from fastapi import APIRouter, Request, Response
 from appliance.domain.engine import EngineStatus
 from appliance.domain.fleet import EngineFigures, Fleet, FleetSnapshot
 from appliance.gateway import exchange as exchanges
+from appliance.gateway.openai.documents import Ready
 from appliance.telemetry.metrics import CONTENT_TYPE, Metrics
+
+_TEXT: dict[int | str, dict[str, Any]] = {200: {"content": {"text/plain": {"schema": {"type": "string"}}}}}
 
 RoleModels = Mapping[str, tuple[str, ...]]
 
@@ -25,7 +28,7 @@ def router(fleet: Fleet, role_models: RoleModels, metrics: Metrics) -> APIRouter
         """The process is alive. It says nothing of the engines; see /ready."""
         return {"status": "alive"}
 
-    @routes.get("/ready", response_class=Response)
+    @routes.get("/ready", response_class=Response, responses={200: {"model": Ready}, 503: {"model": Ready}})
     async def ready(request: Request) -> Response:
         """200 when every role can be played, else 503; callers with a key are told the roles that can't."""
         missing = missing_roles(fleet.snapshot, role_models)
@@ -34,7 +37,7 @@ def router(fleet: Fleet, role_models: RoleModels, metrics: Metrics) -> APIRouter
             body["missing"] = missing
         return Response(orjson.dumps(body), status_code=503 if missing else 200, media_type="application/json")
 
-    @routes.get("/metrics", response_class=Response)
+    @routes.get("/metrics", response_class=Response, responses=_TEXT)
     async def prometheus() -> Response:
         """Prometheus' text format."""
         return Response(metrics.exposition(), media_type=CONTENT_TYPE)

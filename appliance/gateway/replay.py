@@ -20,12 +20,21 @@ from appliance.gateway.disconnect import until_disconnect
 from appliance.gateway.error_responses import invalid
 from appliance.gateway.exchange import Exchange
 from appliance.gateway.openai.answers import Answerer, Events
+from appliance.gateway.openai.described import described
 from appliance.gateway.traces import TraceReader, dump, owned
 
 _GONE = 499
 """Status for the log and the metrics, as nginx has it; nobody is there to receive it."""
 
 _pair = TypeAdapter(dict[str, Trace])
+
+
+class TracePair(BaseModel):
+    """A request as it was, and as it went now."""
+
+    original: Trace
+    replay: Trace
+
 
 _Name = Annotated[str, Field(min_length=1, max_length=256)]
 
@@ -49,7 +58,9 @@ def router(reader: TraceReader, answerer: Answerer) -> APIRouter:
     """The replay route around one ledger and one coordinator."""
     routes = APIRouter(tags=["traces"])
 
-    @routes.post("/v1/traces/{trace_id}/replay", response_class=Response)
+    @routes.post(
+        "/v1/traces/{trace_id}/replay", response_class=Response, **described(ReplayBody, TracePair, needed=False)
+    )
     async def replay(trace_id: str, request: Request) -> Response:
         """Run it again, as a new request of the same tenant; both traces come back."""
         body, exchange = _parsed(await request.body()), exchanges.of(request.scope)

@@ -12,6 +12,7 @@ from appliance.domain.tenant import Tenant
 from appliance.domain.trace import Outcome, Trace
 from appliance.errors import NotFound
 from appliance.gateway import exchange as exchanges
+from appliance.gateway.openai.described import described
 from appliance.ledger.trace_query import TracePage, TraceQuery
 
 _trace = TypeAdapter(Trace)
@@ -49,7 +50,7 @@ def router(reader: TraceReader) -> APIRouter:
     """The trace routes around one ledger. A tenant sees its own traces only."""
     routes = APIRouter(tags=["traces"])
 
-    @routes.get("/v1/traces/{trace_id}", response_class=Response)
+    @routes.get("/v1/traces/{trace_id}", response_class=Response, **described(answer=Trace))
     async def get_trace(trace_id: str, request: Request) -> Response:
         """The whole record of one request."""
         trace = await owned(reader, trace_id, _tenant(request))

@@ -6,12 +6,15 @@ import asyncio
 import math
 import re
 from collections.abc import AsyncGenerator, Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
+from appliance.domain.endpoint import Endpoint
 from appliance.domain.engine import EngineStatus
 from appliance.domain.request import CallChunk, CallContext, EngineCall, TokenLogprob, Usage
-from appliance.errors import ApplianceError, BudgetExhausted
+from appliance.engines.chunks import whole_chunk_of
+from appliance.errors import ApplianceError, BudgetExhausted, EngineRejected
+from tests.fakes.pooled import pooled
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,12 +79,15 @@ class ScriptedClient:
         self.open_streams += 1
         self.most_open = max(self.most_open, self.open_streams)
         try:
+            if not call.endpoint.streamed:
+                yield _whole(engine, call)
+                return
             reply = self.script(call, ctx)
             for chunk in _chunks(Reply(reply) if isinstance(reply, str) else reply):
                 if isinstance(chunk, ApplianceError):
                     raise chunk
                 await _wait(chunk[0], ctx.deadline_s)
-                yield chunk[1]
+                yield _plain(chunk[1]) if call.endpoint is Endpoint.COMPLETIONS else chunk[1]
         except (asyncio.CancelledError, GeneratorExit):
             self.aborted += 1
             raise
@@ -101,6 +107,23 @@ class ScriptedClient:
     def prompts(self, model_id: str) -> list[str]:
         """Last messages sent to one model, in order."""
         return [asked.prompt for asked in self.asked if asked.call.model_id == model_id]
+
+
+def _whole(engine: EngineStatus, call: EngineCall) -> CallChunk:
+    """What vLLM answers where no text is made, and how it refuses what it can't do."""
+    try:
+        document = pooled(call.endpoint, {**call.params, **call.inputs, "model": call.model_id}, engine.max_model_len)
+    except ValueError as error:
+        raise EngineRejected("the engine refused", status=400, detail=str(error)) from None
+    return whole_chunk_of(document, call.endpoint, engine.engine_id)
+
+
+def _plain(chunk: CallChunk) -> CallChunk:
+    """As a piece of a text completion."""
+    if chunk.usage is not None:
+        return chunk
+    choice = {"index": 0, "text": chunk.text, "logprobs": None, "finish_reason": chunk.finish_reason}
+    return replace(chunk, raw_event={"choices": [choice]})
 
 
 async def _wait(delay_s: float, deadline_s: float) -> None:

@@ -17,6 +17,7 @@ from openai.lib.streaming.chat import ChunkEvent
 from openai.types.chat import ChatCompletion, ChatCompletionChunk
 from pydantic import BaseModel
 
+from appliance.domain.model import Role
 from appliance.gateway import sse
 from tests.coordinator.house import QUESTION
 from tests.fakes.answers import Fault, FaultKind
@@ -250,6 +251,49 @@ def test_a_budget_that_is_used_up_is_not_tried_again() -> None:
         assert len(built.traces.saved) == 1
 
     with_pool(test, options=replace(TEAM, budget=replace(TEAM.budget, tokens=40)))
+
+
+def test_what_a_team_has_begun_is_not_tried_again_by_the_client() -> None:
+    async def test(built: Pool) -> None:
+        with pytest.raises(openai.InternalServerError) as raised:
+            await built.client.with_options(max_retries=2).chat.completions.create(model="auto", messages=HARD)
+        assert raised.value.response.headers["x-should-retry"] == "false"
+        (trace,) = built.traces.saved
+        assert {call.role for call in trace.calls} >= {Role.PLANNER, Role.GENERALIST}
+
+    down = Fault(FaultKind.RESET, after_tokens=0)
+    with_pool(test, faults={model_id: [down] for model_id in MODELS if model_id != "planner"})
+
+
+@pytest.mark.parametrize(("status", "tries"), [(429, 3), (500, 1), (400, 1)])
+def test_a_named_model_is_tried_again_only_where_that_may_help(status: int, tries: int) -> None:
+    async def test(built: Pool) -> None:
+        with pytest.raises(openai.APIStatusError):
+            await built.client.with_options(max_retries=2).chat.completions.create(model="generalist", messages=EASY)
+        assert len(built.traces.saved) == tries
+
+    with_pool(test, faults={"generalist": [Fault(FaultKind.HTTP, status=status)]})
+
+
+def test_the_client_that_waits_has_the_same_endpoints() -> None:
+    async def test(built: Pool) -> None:
+        def everything() -> list[Any]:
+            url = str(built.client.base_url)
+            with openai.OpenAI(base_url=url, api_key=KEY, max_retries=0, timeout=10) as caller:
+                return [
+                    caller.chat.completions.create(model="auto", messages=HARD).choices[0].message.content,
+                    caller.completions.create(model="writer", prompt="x", max_tokens=9).choices[0].text,
+                    caller.responses.create(model="writer", input="x").output_text,
+                    len(caller.embeddings.create(model="embedder", input=["x", "y"]).data),
+                    "".join(event.choices[0].text for event in caller.completions.create(
+                        model="writer", prompt="x", max_tokens=9, stream=True)),
+                    caller.models.retrieve("embedder").id,
+                ]  # fmt: skip
+
+        left = "There are 79 pens left."
+        assert await asyncio.to_thread(everything) == [left, left, left, 2, left, "embedder"]
+
+    with_pool(test)
 
 
 def test_an_error_in_the_middle_of_a_stream_raises_after_what_was_said() -> None:

@@ -72,9 +72,12 @@ def read(body: bytes) -> Json:
 
 
 def checked(kind: type[Checked], document: Json, refused: dict[str, str]) -> Checked:
-    """The body as `kind`. Raises InvalidRequest, naming the field; `refused` are known fields and why not."""
+    """The body as `kind`. Raises InvalidRequest, naming the field; `refused` are known fields and why not.
+
+    A known field that says nothing (null) is no reason to refuse.
+    """
     for name, reason in refused.items():
-        if document.get(name) is not None:
+        if document.pop(name, None) is not None:
             raise InvalidRequest(f"{name}: {reason}", param=name)
     try:
         return kind.model_validate(document)

@@ -170,3 +170,74 @@ class TokensText(BaseModel):
     """Tokens as text."""
 
     prompt: str
+
+
+class ResponseUsage(BaseModel):
+    """Tokens of all calls together, under the names that responses have for them."""
+
+    input_tokens: int
+    input_tokens_details: CachedTokens
+    output_tokens: int
+    output_tokens_details: dict[str, int]
+    total_tokens: int
+
+
+class OutputItem(BaseModel):
+    """A message, reasoning, or a call of a function."""
+
+    id: str
+    type: Literal["message", "reasoning", "function_call"]
+    status: Literal["completed", "incomplete"]
+
+
+class ResponseObject(BaseModel):
+    """A whole response."""
+
+    id: str
+    object: Literal["response"]
+    created_at: int
+    status: Literal["completed", "incomplete"]
+    model: str
+    output: list[OutputItem]
+    usage: ResponseUsage
+    appliance: FanOut
+
+
+class Capabilities(BaseModel):
+    """What a model can do."""
+
+    endpoints: list[str]
+    tools: bool
+    images: bool
+    reasoning: bool
+    roles: list[str]
+    skills: dict[str, float]
+
+
+class ModelObject(BaseModel):
+    """A model of the pool, or the virtual one, which has no weights of its own."""
+
+    id: str
+    object: Literal["model"]
+    created: int
+    owned_by: str
+    virtual: bool
+    description: str
+    capabilities: Capabilities
+    licence: str | None = None
+    max_model_len: int | None = None
+    ready_engines: int | None = None
+
+
+class ModelList(BaseModel):
+    """All models that a request may name."""
+
+    object: Literal["list"]
+    data: list[ModelObject]
+
+
+class Ready(BaseModel):
+    """Whether every role can be played, and the models of those that can't."""
+
+    ready: bool
+    missing: dict[str, list[str]]

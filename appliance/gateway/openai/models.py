@@ -10,6 +10,8 @@ from fastapi import APIRouter, Request
 
 from appliance.domain.fleet import Fleet
 from appliance.errors import UnknownModel
+from appliance.gateway.openai.described import described
+from appliance.gateway.openai.documents import ModelList, ModelObject
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,12 +37,12 @@ def router(listings: Sequence[ModelListing], fleet: Fleet, *, created_unix_s: in
     routes = APIRouter(tags=["models"])
     by_id = {listing.model_id: listing for listing in listings}
 
-    @routes.get("/v1/models")
+    @routes.get("/v1/models", **described(answer=ModelList))
     async def list_models(_request: Request) -> dict[str, Any]:
         """All models that a request may name."""
         return {"object": "list", "data": [_entry(listing, fleet, created_unix_s) for listing in listings]}
 
-    @routes.get("/v1/models/{model_id}")
+    @routes.get("/v1/models/{model_id}", **described(answer=ModelObject))
     async def retrieve_model(model_id: str) -> dict[str, Any]:
         """One model."""
         if model_id not in by_id:

@@ -33,10 +33,11 @@ _FURTHER: Final = (
 )
 """What goes to the engine unchanged when one call answers, besides how it is drawn."""
 
-_EFFORTS: Final = {
+EFFORTS: Final = {
     **dict.fromkeys(("none", "minimal", "low"), Effort.LOW),
     **dict.fromkeys(("high", "xhigh", "max"), Effort.HIGH),
 }
+"""OpenAI's steps of effort → ours; the outer ones count as the nearest."""
 
 
 class Message(Body):
@@ -155,7 +156,7 @@ class ChatCompletionBody(RequestFields, SamplingFields):
         """Our own field, else OpenAI's, whose outer steps count as the nearest one of ours."""
         if self.effort is not None:
             return Effort(self.effort)
-        return _EFFORTS.get(self.reasoning_effort or "", Effort.MEDIUM)
+        return EFFORTS.get(self.reasoning_effort or "", Effort.MEDIUM)
 
 
 def parse(body: bytes, limits: RequestLimits = DEFAULT_LIMITS) -> ChatCompletionBody:
