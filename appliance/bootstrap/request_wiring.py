@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import socket
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from contextlib import ExitStack, closing
 from dataclasses import replace
 from functools import partial
@@ -23,6 +23,7 @@ from appliance.bootstrap.options import coordinator_options, tool_callers
 from appliance.bootstrap.policy import data_policy
 from appliance.bootstrap.request_path import RequestParts, RequestPath
 from appliance.bootstrap.server import HttpServer
+from appliance.bootstrap.share import ALONE, Share
 from appliance.bootstrap.strategies import load_strategies
 from appliance.bootstrap.traces import CountedTraces
 from appliance.bootstrap.verifier_calibrations import measured_thresholds
@@ -45,11 +46,18 @@ from appliance.telemetry.metrics import Metrics
 
 
 def build_request_path(
-    lineup: Lineup, fleet: Fleet, listener: socket.socket, held: ExitStack, *, salt_secret: bytes
+    lineup: Lineup,
+    fleet: Fleet,
+    listener: socket.socket,
+    held: ExitStack,
+    *,
+    salt_secret: bytes,
+    share: Share = ALONE,
+    all_metrics: Callable[[bytes], Awaitable[bytes]] | None = None,
 ) -> RequestPath:
     """A request path that answers nothing yet, over the engines that somebody else writes into `fleet`.
 
-    `held` closes what it opens. Raises ConfigError.
+    `held` closes what it opens. `all_metrics`: this process' own → those of all workers. Raises ConfigError.
     """
     settings, models = lineup.settings, lineup.models
     authenticator = _authenticator(settings)
@@ -60,9 +68,7 @@ def build_request_path(
     held.callback(lambda: books.usage.settle().result())
     tally = DemandTally(settings.coordinator.virtual_model)
     counted = CountedTraces(books.traces, metrics, tally, _export(settings, metrics, held))
-    journal = held.enter_context(
-        closing(JournalFile(settings.below_data_dir(settings.ledger.journal_file), metrics.journal_failed))
-    )
+    journal = held.enter_context(closing(JournalFile(share.journal_file(settings), metrics.journal_failed)))
     dispatcher = dispatcher_of(settings, fleet, client, policy)
     metrics.watch_lines(dispatcher.lines.levels, dispatcher.lines.longest_waits_s)
     coordinator = _coordinator(lineup, dispatcher, policy, counted, journal, salt_secret)
@@ -75,6 +81,7 @@ def build_request_path(
             usage=books.usage,
             fleet=fleet,
             metrics=metrics,
+            all_metrics=all_metrics,
             authenticator=authenticator,
             role_models=settings.role_models(),
             models=model_listings(settings, models),
@@ -94,9 +101,9 @@ def build_request_path(
             client=client,
             tally=tally,
             metrics=metrics,
-            upkeep=books.upkeep,
+            upkeep=books.upkeep if share.first else None,
             background=(books.energy.run,),
-            save_interrupted=partial(save_interrupted, journal, books.traces, counted),
+            save_interrupted=partial(save_interrupted, journal, books.traces, counted, share.left_journals(settings)),
         )
     )
 

@@ -31,7 +31,7 @@ from appliance.gateway.openai.models import ModelListing
 from appliance.gateway.openai.plan import Forecaster
 from appliance.gateway.openai.responses import route as responses
 from appliance.gateway.openapi import Documented
-from appliance.gateway.operations import RoleModels
+from appliance.gateway.operations import AllMetrics, RoleModels
 from appliance.gateway.traces import TraceReader
 from appliance.gateway.usage import UsageReader
 from appliance.ledger.audit_log import NO_AUDIT
@@ -56,6 +56,7 @@ class GatewayParts:
     models: Sequence[ModelListing]
     max_body_bytes: int
     keep_alive_s: float
+    all_metrics: AllMetrics | None = None
     open_paths: frozenset[str] = OPEN_PATHS
     limits: RequestLimits = DEFAULT_LIMITS
     audit: Audit = NO_AUDIT
@@ -81,7 +82,7 @@ def build(parts: GatewayParts, *, version: str) -> FastAPI:
     app.include_router(traces.router(parts.traces))
     app.include_router(usage.router(parts.usage))
     app.include_router(replay.router(parts.traces, parts.answerer))
-    app.include_router(operations.router(parts.fleet, parts.role_models, parts.metrics))
+    app.include_router(operations.router(parts.fleet, parts.role_models, parts.metrics, parts.all_metrics))
     return app
 
 
