@@ -6,6 +6,7 @@ import os
 import secrets
 from collections.abc import Callable
 from contextlib import ExitStack
+from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 from typing import Final
@@ -16,18 +17,36 @@ from appliance.errors import ConfigError
 from appliance.ledger.audit_file import AuditFile
 from appliance.ledger.audit_log import NO_AUDIT, AuditLog
 
+COMMAND_LINE: Final = 100
+"""Chains from this number on are of those who are no worker."""
+
 _LEAST_KEY_BYTES: Final = 32
 
 
-def open_audit(settings: Settings, held: ExitStack, on_failure: Callable[[], None] = lambda: None) -> Audit:
-    """`held` closes it; `on_failure` hears of each write that failed. Raises ConfigError and LedgerError."""
+@dataclass(frozen=True, slots=True)
+class OpenAudit:
+    """This process's chain, and the last records that were in it before."""
+
+    audit: Audit
+    left: tuple[bytes, ...] = ()
+
+
+def open_audit(
+    settings: Settings, held: ExitStack, on_failure: Callable[[], None] = lambda: None, *, worker: int = COMMAND_LINE
+) -> OpenAudit:
+    """`held` closes it; `on_failure` hears of each write that failed.
+
+    A worker goes on with the chain of its number, where its journal is its own too: what the journal knows of a request
+    is in the ledger before the chain is asked. Raises ConfigError and LedgerError.
+    """
     said = settings.ledger.audit
     if said.mode == "off":
-        return NO_AUDIT
+        return OpenAudit(NO_AUDIT)
     key = read_or_make_key(settings.below_data_dir(said.key_file))
     place = AuditFile(
-        settings.below_data_dir(said.directory), settings.below_data_dir(said.heads), key, said.segment_bytes
+        settings.below_data_dir(said.directory), settings.below_data_dir(said.heads), key, said.segment_bytes, worker
     )
+    left = place.left()
     log = AuditLog(
         place,
         key,
@@ -38,7 +57,7 @@ def open_audit(settings: Settings, held: ExitStack, on_failure: Callable[[], Non
         on_failure=on_failure,
     )
     held.callback(log.close)
-    return log
+    return OpenAudit(log, left)
 
 
 def read_or_make_key(file: Path) -> bytes:

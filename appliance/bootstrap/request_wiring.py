@@ -14,7 +14,7 @@ from pathlib import Path
 from appliance.bootstrap.auditing import open_audit
 from appliance.bootstrap.demand_tally import DemandTally
 from appliance.bootstrap.dispatching import dispatcher_of
-from appliance.bootstrap.interrupted import save_interrupted
+from appliance.bootstrap.interrupted import save_interrupted, save_unrecorded
 from appliance.bootstrap.ledger import ledger_place, open_books
 from appliance.bootstrap.lineup import Lineup
 from appliance.bootstrap.listings import model_listings
@@ -72,7 +72,7 @@ def build_request_path(
     dispatcher = dispatcher_of(settings, fleet, client, policy)
     metrics.watch_lines(dispatcher.lines.levels, dispatcher.lines.longest_waits_s)
     coordinator = _coordinator(lineup, dispatcher, policy, counted, journal, salt_secret)
-    audit = open_audit(settings, held, metrics.audit_failed)
+    opened = open_audit(settings, held, metrics.audit_failed, worker=share.number)
     app = build_gateway(
         GatewayParts(
             answerer=coordinator,
@@ -89,7 +89,7 @@ def build_request_path(
             keep_alive_s=settings.server.keep_alive_s,
             open_paths=frozenset(settings.server.open_paths),
             limits=RequestLimits(settings.server.max_choices, settings.server.max_images),
-            audit=audit,
+            audit=opened.audit,
         ),
         version=version("appliance"),
     )
@@ -103,7 +103,10 @@ def build_request_path(
             metrics=metrics,
             upkeep=books.upkeep if share.first else None,
             background=(books.energy.run,),
-            save_interrupted=partial(save_interrupted, journal, books.traces, counted, share.left_journals(settings)),
+            save_left=(
+                partial(save_interrupted, journal, books.traces, counted, share.left_journals(settings)),
+                partial(save_unrecorded, opened.left, books.traces, counted, books.usage),
+            ),
         )
     )
 

@@ -15,18 +15,18 @@ from appliance.errors import ConfigError, LedgerError
 from appliance.ledger.audit_chain import Head, Link, link_of, parsed, signed, start
 
 MOST_CHAINS: Final = 1_000
-_TAIL_BYTES: Final = 1 << 20
-"""A last record that is longer than this is none of ours."""
+_TAIL_BYTES: Final = 4 << 20
+"""What is read of a chain to go on with it: thousands of records. One that is longer than this is none of ours."""
 
 
 class AuditFile:
-    """The chain that this process writes: the first one that no other process holds.
+    """The chain that this process writes: the first one from number `first` on that no other process holds.
 
     Its lines lie in segments, `CHAIN-FIRSTNUMBER.jsonl`; its head in another directory. Raises ConfigError where it
     can't be opened, LedgerError where the chain is shorter than its head says.
     """
 
-    def __init__(self, directory: Path, heads: Path, key: bytes, segment_bytes: int) -> None:
+    def __init__(self, directory: Path, heads: Path, key: bytes, segment_bytes: int, first: int = 0) -> None:
         self._directory = directory
         self._heads = heads
         self._key = key
@@ -36,7 +36,7 @@ class AuditFile:
         try:
             directory.mkdir(parents=True, exist_ok=True, mode=0o700)
             heads.mkdir(parents=True, exist_ok=True, mode=0o700)
-            self.chain, self._lock = _held(directory)
+            self.chain, self._lock = _held(directory, first)
             self.link, self.torn = self._open()
         except OSError as error:
             raise ConfigError(
@@ -63,6 +63,12 @@ class AuditFile:
     def sync(self) -> None:
         """Bring what was written to the disk. Raises OSError."""
         os.fdatasync(self._segment)
+
+    def left(self) -> tuple[bytes, ...]:
+        """The last records of the processes before this one, with their ends. Raises LedgerError."""
+        found = segments(self._directory, self.chain)
+        newest = [path for path in found if path.stat().st_size][-1:]
+        return tuple(_last_part(newest[0]).splitlines(keepends=True)) if newest else ()
 
     def close(self) -> None:
         """Let another process have the chain."""
@@ -161,9 +167,9 @@ def read_head(heads: Path, chain: str) -> Head | None:
         raise LedgerError(f"{file}: not a head of an audit chain") from None
 
 
-def _held(directory: Path) -> tuple[str, int]:
+def _held(directory: Path, first: int) -> tuple[str, int]:
     """The first chain that nobody writes, and the descriptor that holds it."""
-    for number in range(MOST_CHAINS):
+    for number in range(first, first + MOST_CHAINS):
         descriptor = os.open(directory / f"{number}.lock", os.O_RDWR | os.O_CREAT, 0o600)
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -176,14 +182,17 @@ def _held(directory: Path) -> tuple[str, int]:
 
 def _last_line(path: Path) -> tuple[bytes | None, bytes]:
     """The last whole line, and what stands after it."""
-    with path.open("rb") as opened:
-        size = opened.seek(0, os.SEEK_END)
-        opened.seek(max(0, size - _TAIL_BYTES))
-        tail = opened.read()
-    whole, _, torn = tail.rpartition(b"\n")
+    whole, _, torn = _last_part(path).rpartition(b"\n")
     if not whole:
         return None, torn
     return whole.rpartition(b"\n")[2], torn
+
+
+def _last_part(path: Path) -> bytes:
+    with path.open("rb") as opened:
+        size = opened.seek(0, os.SEEK_END)
+        opened.seek(max(0, size - _TAIL_BYTES))
+        return opened.read()
 
 
 def _write_all(descriptor: int, data: bytes) -> None:

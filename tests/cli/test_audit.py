@@ -28,7 +28,7 @@ def pool(tmp_path: Path) -> Pool:
     async def write() -> None:
         with ExitStack() as held:
             for tenant in ("acme", "other"):
-                audit = open_audit(settings, held)
+                audit = open_audit(settings, held, worker=0).audit
                 for number in range(3):
                     name = f"{tenant}-{number}"
                     await audit.accepted(Accepted(f"r-{name}", name, tenant, "key ab", "/v1/x", "auto", body=b"{}"))
