@@ -15,12 +15,14 @@ from appliance.bootstrap.auditing import open_audit
 from appliance.bootstrap.demand_tally import DemandTally
 from appliance.bootstrap.dispatching import dispatcher_of
 from appliance.bootstrap.interrupted import save_interrupted, save_unrecorded
+from appliance.bootstrap.learned_head import learned_chooser
 from appliance.bootstrap.ledger import ledger_place, open_books
 from appliance.bootstrap.lineup import Lineup
 from appliance.bootstrap.listings import model_listings
 from appliance.bootstrap.model_priors import model_priors
 from appliance.bootstrap.options import coordinator_options, tool_callers
 from appliance.bootstrap.policy import data_policy
+from appliance.bootstrap.relaying import fast_path
 from appliance.bootstrap.request_path import RequestParts, RequestPath
 from appliance.bootstrap.server import HttpServer
 from appliance.bootstrap.share import ALONE, Share
@@ -73,6 +75,18 @@ def build_request_path(
     metrics.watch_lines(dispatcher.lines.levels, dispatcher.lines.longest_waits_s)
     coordinator = _coordinator(lineup, dispatcher, policy, counted, journal, salt_secret)
     opened = open_audit(settings, held, metrics.audit_failed, worker=share.number)
+    relay = fast_path(
+        settings,
+        models,
+        coordinator,
+        dispatcher,
+        policy,
+        authenticator,
+        metrics,
+        books.usage,
+        opened.audit,
+        salt_secret,
+    )
     app = build_gateway(
         GatewayParts(
             answerer=coordinator,
@@ -90,6 +104,7 @@ def build_request_path(
             open_paths=frozenset(settings.server.open_paths),
             limits=RequestLimits(settings.server.max_choices, settings.server.max_images),
             audit=opened.audit,
+            relay=None if relay is None else relay.parts,
         ),
         version=version("appliance"),
     )
@@ -99,6 +114,7 @@ def build_request_path(
             coordinator=coordinator,
             dispatcher=dispatcher,
             client=client,
+            relay=relay,
             tally=tally,
             metrics=metrics,
             upkeep=books.upkeep if share.first else None,
@@ -160,6 +176,7 @@ def _coordinator(
         priors=model_priors(lineup),
         policy=policy,
         journal=journal,
+        learned=learned_chooser(settings, models),
     )
 
 

@@ -13,6 +13,7 @@ from appliance.cli import (
     engines,
     models,
     plan,
+    router,
     serve,
     status,
     trace,
@@ -45,3 +46,4 @@ app.add_typer(models.commands, name="models")
 app.add_typer(bundle.commands, name="bundle")
 app.add_typer(chart.commands, name="chart")
 app.add_typer(evaluation.commands, name="eval")
+app.add_typer(router.commands, name="router")

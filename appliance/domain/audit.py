@@ -13,8 +13,9 @@ from appliance.domain.usage import PassThroughCall
 class Accepted:
     """A request is about to be answered. `credential` says which key, token or certificate it came with.
 
-    `status` is the HTTP status that the answer begins with; where the request is refused instead, `refusal` is the kind
-    of the error. `body` is the request's body as it came, of which only a keyed digest is written.
+    `status` is the HTTP status that the answer begins with (0: not known yet, on the fast path); where the request is
+    refused instead, `refusal` is the kind of the error. `body` is the request's body as it came, of which only a keyed
+    digest is written.
     """
 
     request_id: str

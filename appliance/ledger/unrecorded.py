@@ -56,7 +56,9 @@ def seen(lines: Iterable[bytes]) -> Mapping[str, Seen]:
 
 def _was_answered(record: Mapping[str, Any]) -> bool:
     """Not a refusal, and not a look at what was kept."""
-    return 200 <= record.get("status", 0) < 400 and not str(record.get("path", "")).startswith("/v1/traces/")
+    if record.get("refusal") or str(record.get("path", "")).startswith("/v1/traces/"):
+        return False
+    return 200 <= int(record.get("status", 200)) < 400
 
 
 def _seen(accepted: Mapping[str, Any], finished: Mapping[str, Any] | None) -> Seen:
