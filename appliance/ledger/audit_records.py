@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import hmac
-from dataclasses import asdict
 from typing import Any
 
 from appliance.domain.audit import Accepted, Act, AuditEvent, Finished
-from appliance.domain.usage import PassThroughCall
 
 ACCEPTED, FINISHED, ACT = "accepted", "finished", "act"
 OPENED, RECOVERED, GAP = "opened", "recovered", "gap"
@@ -50,8 +48,6 @@ def _fields(event: AuditEvent) -> dict[str, Any]:
     fields: dict[str, Any] = {}
     for name in event.__slots__:
         value = getattr(event, name)
-        if isinstance(value, PassThroughCall):
-            fields[name] = asdict(value)
-        elif value not in ("", 0, (), None) and value != {}:
+        if value not in ("", 0, (), None) and value != {}:
             fields[name] = value
     return fields

@@ -9,7 +9,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from appliance.domain.audit import Accepted, Act, Finished
-from appliance.domain.request import Usage
 from appliance.ledger.audit_chain import Break, Head, first_break, linked, parsed, signed, start
 from appliance.ledger.audit_records import digest_of, record_of
 from tests.fakes.usage import passed_through
@@ -142,8 +141,8 @@ def test_records_hold_no_contents() -> None:
     assert (record["tenant"], record["credential"], record["labels"]) == ("acme", "key ab12", ("secret",))
     call = passed_through()
     finished = record_of(Finished("r", "t", "ok", call=call), 5.0, KEY)
-    assert finished["call"]["usage"] == {"prompt_tokens": 20, "completion_tokens": 5, "cached_tokens": 8}
-    assert call.usage == Usage(20, 5, 8)
+    line, _ = linked(start("0"), finished)
+    assert (parsed(line) or {})["call"]["usage"] == {"prompt_tokens": 20, "completion_tokens": 5, "cached_tokens": 8}
     act = record_of(Act("keys.create", "k1", "acme", "key ab12", {"scope": "admin"}), 5.0, KEY)
     assert (act["kind"], act["what"], act["details"]) == ("act", "keys.create", {"scope": "admin"})
 

@@ -2,9 +2,7 @@ from __future__ import annotations
 
 import asyncio
 import os
-import resource
-from collections.abc import Awaitable, Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -15,6 +13,7 @@ from appliance.errors import AuditFailed, ConfigError, LedgerError
 from appliance.ledger.audit_chain import Link, first_break, parsed, start
 from appliance.ledger.audit_file import AuditFile, chains, lines, read_head, segments
 from appliance.ledger.audit_log import NO_AUDIT, AuditLog
+from tests.ledger.places import no_file_larger_than
 
 KEY = b"k" * 32
 EVENT = Accepted("r1", "t1", "acme", "key ab12", "/v1/chat/completions", "auto", body=b"{}")
@@ -154,17 +153,6 @@ def test_a_place_that_can_not_be_written_is_refused(tmp_path: Path) -> None:
     (tmp_path / "audit").write_text("a file")
     with pytest.raises(ConfigError, match=r"ledger\.audit: .*can't be written"):
         place(tmp_path)
-
-
-@contextmanager
-def no_file_larger_than(size: int) -> Iterator[None]:
-    """As on a disk without room: what would make a file larger fails."""
-    before = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, before)
 
 
 def test_without_room_nothing_is_accepted_until_there_is_room_again(tmp_path: Path) -> None:
