@@ -6,6 +6,7 @@ import typer
 
 from appliance.cli import (
     ask,
+    audit,
     bundle,
     chart,
     config,
@@ -39,6 +40,7 @@ app.command()(status.status)
 app.command()(plan.plan)
 app.command()(usage.usage)
 app.add_typer(trace.commands, name="trace")
+app.add_typer(audit.commands, name="audit")
 app.add_typer(config.commands, name="config")
 app.add_typer(models.commands, name="models")
 app.add_typer(bundle.commands, name="bundle")

@@ -112,6 +112,12 @@ class Metrics:
         self._journal_failures = Counter(
             "appliance_journal_failures", "Writes to the journal that failed", registry=registry
         )
+        self._audit_failures = Counter(
+            "appliance_audit_failures", "Writes to the audit chain that failed", registry=registry
+        )
+        self._ledger_failures = Counter(
+            "appliance_ledger_failures", "Writes of usage rows that failed", registry=registry
+        )
         self._exports = Counter(
             "appliance_trace_exports", "Traces for an OpenTelemetry collector by result", ["result"], registry=registry
         )
@@ -138,6 +144,14 @@ class Metrics:
     def first_token(self, *, strategy: str, after_s: float) -> None:
         """Note when the first text of an answer was sent."""
         self._first_byte.observe((strategy,), after_s)
+
+    def audit_failed(self) -> None:
+        """Count a write to the audit chain that failed."""
+        self._audit_failures.inc()
+
+    def ledger_failed(self) -> None:
+        """Count a write of usage rows that failed."""
+        self._ledger_failures.inc()
 
     def journal_failed(self) -> None:
         """Count a write to the journal that failed."""
