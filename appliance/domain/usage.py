@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from appliance.domain.request import Usage
+from appliance.domain.tenant import DEFAULT
 from appliance.domain.trace import Outcome
 
 
@@ -16,6 +17,7 @@ class PassThroughCall:
     `started_unix_s` is wall time; all other times are seconds from there: `sent_s` when it went to the engine,
     `first_byte_s` when the answer began (None: it never did), `ended_s` when it was over. `status` is the HTTP status
     that the caller got, `path` the endpoint (`/v1/chat/completions`). `gpu_s` are the device-seconds of its receipt.
+    `tenant_class` names the tenant's policy.
     `usage_estimated`: the engine did not get to tell its usage. `error` may not quote contents. Nobody
     changes it; it is not frozen because a frozen one of so many fields takes five times as long to make.
     """
@@ -41,6 +43,7 @@ class PassThroughCall:
     usage_estimated: bool = False
     error: str = ""
     traceparent: str | None = None
+    tenant_class: str = DEFAULT
 
 
 class PassThroughSink(Protocol):

@@ -23,12 +23,13 @@ WAY_OUT: Final = "send the header `Authorization: Bearer <key>`; `appliance up` 
 
 @dataclass(frozen=True, slots=True)
 class Presented:
-    """What a request shows: a bearer credential, the subject of the client certificate on its connection (RFC 4514),
-    and the address that it came from."""
+    """What a request shows: a bearer credential, the names in the client certificate on its connection, the address
+    that the connection comes from, and the headers."""
 
     bearer: bytes | None = None
-    certificate: str | None = None
+    names: tuple[str, ...] = ()
     address: str = ""
+    headers: Sequence[tuple[bytes, bytes]] = ()
 
 
 class Authenticator(Protocol):
@@ -113,9 +114,12 @@ def presented(scope: AsgiScope) -> Presented:
         if bearer is not None or scheme.lower() != b"bearer" or not credential:
             raise NotAuthenticated(f"the Authorization header is not one bearer key; {WAY_OUT}")
         bearer = bytes(credential)
-    tls = scope.get("extensions", {}).get("tls") if "extensions" in scope else None
-    client = scope.get("client")
-    return Presented(bearer, tls["client_cert_name"] if tls else None, client[0] if client else "")
+    if bearer is not None:
+        return Presented(bearer)
+    tls, client = scope.get("extensions", {}).get("tls"), scope.get("client")
+    return Presented(
+        None, tuple(tls["client_cert_names"]) if tls else (), client[0] if client else "", scope["headers"]
+    )
 
 
 def read_or_make_keys(file: Path) -> list[str]:

@@ -31,6 +31,8 @@ class Exchange:
     strategy: str = NO_STRATEGY
     status: int | None = None
     first_token_s: float | None = None
+    token_gaps_s: list[float] = field(default_factory=list)
+    """Times between the pieces of a streamed answer's text."""
     error: str = ""
     headers: list[tuple[bytes, bytes]] = field(default_factory=list)
     """Headers that every response of this exchange carries."""

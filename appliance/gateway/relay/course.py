@@ -95,6 +95,7 @@ class Course:
             usage_estimated=estimated,
             error=self.error,
             traceparent=load.traceparent,
+            tenant_class=load.tenant.policy,
         )
 
 
