@@ -15,7 +15,7 @@ ENGINE_READY := $(ENGINE_VENV)/.ready-$(ENGINE_LOCK)
 PIP_INSTALL := -m pip install --quiet --disable-pip-version-check --require-hashes
 IN_VENV := $(VENV)/bin
 
-.PHONY: help setup demo demo-eval up test test-fast check fmt starter-models lock config-docs clean
+.PHONY: help setup demo demo-eval up test test-fast check fmt starter-models lock config-docs bundle-demo images clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 16
@@ -87,6 +87,12 @@ lock: ## write the lock files anew (needs uv)
 	  --no-emit-find-links engine-cpu.in -o engine-cpu.txt
 	cd requirements && uv pip compile -q --generate-hashes --no-header --no-annotate --python-version 3.11 \
 	  --python-platform x86_64-manylinux_2_35 engine-cuda.in -o engine-cuda.txt
+
+bundle-demo: setup ## make, verify and install a bundle of the starter pool without a network, and let it serve
+	@$(IN_VENV)/python -m benchmarks.bundle_demo
+
+images: ## build the container images with docker, podman or buildah
+	@deploy/images/build.sh
 
 clean: ## remove environments, caches and the data directory
 	rm -rf $(VENV) $(ENGINE_VENV) var .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
