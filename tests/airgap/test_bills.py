@@ -31,7 +31,7 @@ def test_every_package_of_every_lock_is_in_the_list_of_software() -> None:
     for lock, path in LOCKS.items():
         lines = [line for line in path.read_text().splitlines() if "==" in line]
         found = pins()[lock]
-        assert len(found) == len(lines) > 50
+        assert len(found) == len(lines) > 5
         assert all(pin.digests for pin in found)
         assert {f"pkg:pypi/{pin.name}@{pin.version.replace('+', '%2B')}" for pin in found} <= listed
     assert "image:a:1" in {component["bom-ref"] for component in document["components"]}
