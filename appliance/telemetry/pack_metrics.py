@@ -17,6 +17,7 @@ _FIGURES = (
     ("running_requests", "appliance_engine_requests_running", "Requests that an engine works on"),
     ("waiting_requests", "appliance_engine_requests_waiting", "Requests that wait in an engine"),
     ("tokens_per_s", "appliance_engine_tokens_per_second", "Tokens that an engine generates"),
+    ("kv_used_share", "appliance_engine_kv_used_ratio", "Part of an engine's KV cache that is in use"),
 )
 
 

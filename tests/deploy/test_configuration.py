@@ -33,6 +33,12 @@ def test_gateways_read_a_good_configuration(variant: str, tmp_path: Path) -> Non
     coordinator_options(settings)
     assert (settings.server.host, settings.server.port) == ("0.0.0.0", 8000)
     assert settings.server.require_api_key
+    (gateway,) = (pod for pod in pods(variant) if pod.labels["app.kubernetes.io/component"] == "gateway")
+    probes = {
+        gateway.spec["containers"][0][f"{kind}Probe"]["httpGet"]["path"]
+        for kind in ("startup", "liveness", "readiness")
+    }
+    assert probes == set(settings.server.open_paths)
     assert not settings.models.verify_digests
     found = settings.cluster.discovery
     if variant == "static":

@@ -33,6 +33,7 @@ server:
   host: "0.0.0.0"
   port: 8000
   api_key_file: /etc/appliance/secrets/api-keys
+  open_paths: [/health, /ready] # the probes bring no key
 cluster:
   key_file: /etc/appliance/secrets/pack-key
   salt_file: /etc/appliance/secrets/salt
@@ -59,7 +60,7 @@ ledger:
 {{- end -}}
 {{- end -}}
 {{- range .Values.groups }}
-- http://{{ $full }}-{{ .name }}-0.{{ $full }}-packs.{{ $.Release.Namespace }}.svc:8090
+- http://{{ $full }}-{{ .name }}-0.{{ $full }}-{{ .name }}.{{ $.Release.Namespace }}.svc:8090
 {{- end -}}
 {{- end -}}
 
