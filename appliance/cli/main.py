@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from appliance.cli import ask, bundle, chart, config, engines, models, plan, serve, status, trace, up, usage
+from appliance.cli import ask, bundle, chart, config, engines, follow, models, plan, serve, status, trace, up, usage
 from appliance.cli import eval as evaluation
 from appliance.cli.door import DoorGroup
 
@@ -18,6 +18,7 @@ app = typer.Typer(
 app.command()(up.up)
 app.command()(serve.serve)
 app.command()(engines.engines)
+app.command()(follow.follow)
 app.command()(ask.ask)
 app.command()(status.status)
 app.command()(plan.plan)

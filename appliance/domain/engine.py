@@ -20,6 +20,21 @@ class Device(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
+class Span:
+    """How one engine is divided over the GPUs of several nodes.
+
+    `pipeline_parallel_size` stages of layers; all ranks meet at `leader` (host) and `port`, where the first of the
+    nodes is, which is the one that answers. `rank` counts the nodes, from 0.
+    """
+
+    nodes: int
+    pipeline_parallel_size: int
+    leader: str
+    port: int = 29500
+    rank: int = 0
+
+
+@dataclass(frozen=True, slots=True)
 class EngineSpec:
     """One engine to run; vLLM's own names for vLLM's things.
 
@@ -28,6 +43,7 @@ class EngineSpec:
     cache, because vLLM checks it first. Of the engines with the same `turn_group` one is awake at a time (empty: it is
     awake all the time); the others sleep at vLLM's `sleep_level`, where 0 means that they are stopped instead. The
     parsers are vLLM's, for the model's way of calling tools and of thinking. `task` is what it makes of a prompt.
+    `span` is None where it stands on one node; else `gpu_ids` are those of the node of its rank.
     """
 
     engine_id: str
@@ -53,6 +69,7 @@ class EngineSpec:
     sleep_level: int = 0
     node: str = LOCAL_NODE
     task: EngineTask = EngineTask.GENERATE
+    span: Span | None = None
 
 
 class EngineState(StrEnum):

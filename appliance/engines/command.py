@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from math import ceil
 
 from appliance.domain.endpoint import Endpoint, EngineTask
-from appliance.domain.engine import Device, EngineSpec
+from appliance.domain.engine import Device, EngineSpec, Span
 
 PASSED_ON = frozenset(
     {"CC", "CXX", "HOME", "LANG", "LC_ALL", "LC_CTYPE", "LD_LIBRARY_PATH", "LD_PRELOAD", "LOGNAME", "PATH", "TMPDIR",
@@ -105,10 +105,37 @@ def _options(spec: EngineSpec, drain_timeout_s: float) -> tuple[str, ...]:
         options += ["--gpu-memory-utilization", f"{spec.gpu_memory_utilization:g}"]
         options += ["--tensor-parallel-size", str(spec.tensor_parallel_size)]
         options += ["--enable-sleep-mode"] if spec.sleep_level > 0 else []
+        options += _span_options(spec.span) if spec.span is not None else []
     if spec.enforce_eager or spec.device is Device.CPU:
         # On the CPU compilation costs half a minute of start-up and gains little.
         options.append("--enforce-eager")
     return (*options, *spec.extra_args)
+
+
+def follower_command(
+    spec: EngineSpec, *, python: str, in_engine: str, cache_dir: str, environment: Mapping[str, str]
+) -> EngineCommand:
+    """The part of an engine over several nodes that belongs on one that is not the first: it serves nobody.
+
+    The options are the first node's, since all ranks must agree on them.
+    """
+    argv = (python, "-m", "vllm.entrypoints.cli.main", "serve", str(spec.model_path))
+    shared = _options(spec, drain_timeout_s=0)[2:]  # without --model, which `serve` takes as it stands before
+    return EngineCommand(
+        (*argv, *shared, "--headless"),
+        _environment(spec, python, cache_dir, environment) | {"PYTHONPATH": in_engine},
+    )
+
+
+def _span_options(span: Span) -> list[str]:
+    return [
+        *("--pipeline-parallel-size", str(span.pipeline_parallel_size)),
+        *("--distributed-executor-backend", "mp"),
+        *("--nnodes", str(span.nodes)),
+        *("--node-rank", str(span.rank)),
+        *("--master-addr", span.leader),
+        *("--master-port", str(span.port)),
+    ]
 
 
 def _task_options(spec: EngineSpec) -> list[str]:

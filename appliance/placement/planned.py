@@ -44,4 +44,5 @@ def _spec(engine: PlannedEngine, entry: PoolEntry, port: int) -> EngineSpec:
         node=engine.node,
         sleep_level=SLEEP_LEVEL if engine.turn_group else 0,
         task=entry.model.task,
+        span=engine.span,
     )

@@ -16,6 +16,7 @@ from appliance.chart import places
 from appliance.chart.settings_part import SET_BY_CHART, without_chart_keys
 from appliance.cli.main import app
 from appliance.config import Settings, load
+from appliance.domain.engine import Span
 from tests.deploy import chart
 from tests.deploy.chart import PROFILES, pods
 
@@ -99,6 +100,14 @@ def test_each_pack_finds_itself_in_its_plan(variant: str, tmp_path: Path) -> Non
         assert bytes_of == [engine["kv_cache_memory_bytes"] for engine in pack["engines"]]
 
 
+def test_the_plan_of_a_group_names_its_leader(tmp_path: Path) -> None:
+    file = tmp_path / "plan.yaml"
+    file.write_text(chart.named("group", "ConfigMap", "-large")["data"]["plan.yaml"], encoding="utf-8")
+    (engine,) = read_plan(file).plan.engines
+    assert engine.span == Span(2, 2, "demo-appliance-large-0.demo-appliance-large.ai")
+    assert (engine.tensor_parallel_size, len(engine.gpu_ids)) == (8, 8)
+
+
 def test_turns_go_with_their_pack() -> None:
     engines = chart.values_of("plan:one-l4")["packs"][0]["engines"]
     ids = [engine["id"] for engine in engines]
@@ -126,9 +135,12 @@ def test_commands_are_verbs_with_these_options(variant: str) -> None:
     for pod in pods(variant):
         for container in pod.containers:
             if "args" in container:
+                arguments = [argument.replace("$(LWS_WORKER_INDEX)", "1") for argument in container["args"]]
                 place = pod.labels["app.kubernetes.io/component"]
-                found.setdefault(place, set()).add(parsed(list(container["args"])))
+                found.setdefault(place, set()).add(parsed(arguments))
     verbs = {"gateway": {"serve"}, "pack": {"engines", "models verify"}}
+    if variant == "group":
+        verbs["rank"] = {"follow", "models verify"}
     if variant == "open":
         verbs["pack"] = {"engines"}
     assert found == verbs

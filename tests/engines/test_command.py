@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path, PurePath
 
 from appliance.domain.endpoint import Endpoint, EngineTask
-from appliance.domain.engine import Device, EngineSpec
+from appliance.domain.engine import Device, EngineSpec, Span
 from appliance.engines import in_engine
-from appliance.engines.command import EngineCommand, engine_command
+from appliance.engines.command import EngineCommand, engine_command, follower_command
 from appliance.engines.in_engine import appliance_key
 
 CPU = EngineSpec(
@@ -133,3 +134,34 @@ def test_the_environment_is_offline_and_holds_nothing_of_the_parents_secrets() -
     assert environment["HF_HUB_OFFLINE"] == environment["VLLM_NO_USAGE_STATS"] == "1"
     for variable in ("HF_HOME", "VLLM_CACHE_ROOT", "TRITON_CACHE_DIR", "TORCHINDUCTOR_CACHE_DIR", "XDG_CACHE_HOME"):
         assert environment[variable].startswith("/data/cache/")
+
+
+SPAN = Span(nodes=2, pipeline_parallel_size=2, leader="large-0.large.ai")
+
+
+def test_an_engine_over_several_nodes_names_where_its_ranks_meet() -> None:
+    made = command(replace(CUDA, span=SPAN))
+    assert option(made, "--nnodes") == "2"
+    assert option(made, "--node-rank") == "0"
+    assert option(made, "--pipeline-parallel-size") == "2"
+    assert option(made, "--distributed-executor-backend") == "mp"
+    assert (option(made, "--master-addr"), option(made, "--master-port")) == ("large-0.large.ai", "29500")
+    assert "--nnodes" not in command(CUDA).argv
+
+
+def test_a_further_node_has_the_firsts_options_and_serves_nobody() -> None:
+    spec = replace(CUDA, span=replace(SPAN, rank=1))
+    made = follower_command(
+        spec, python="/engine/bin/python", in_engine="/ours", cache_dir="/data/cache", environment=PARENT
+    )
+    assert made.argv[:5] == ("/engine/bin/python", "-m", "vllm.entrypoints.cli.main", "serve", "/store/starter-math")
+    assert option(made, "--node-rank") == "1"
+    assert made.argv[-1] == "--headless"
+    assert "--model" not in made.argv
+    first = command(replace(CUDA, span=SPAN)).argv[5:]
+    changed = {"--shutdown-timeout", "--node-rank"}
+    for name, value in pairwise(first):
+        if name.startswith("--") and name not in changed:
+            assert made.argv[made.argv.index(name) + 1] in (value, "--headless")
+    assert "VLLM_API_KEY" not in made.environment
+    assert made.environment["CUDA_VISIBLE_DEVICES"] == "0,GPU-1"

@@ -113,3 +113,21 @@ cluster:
 {{- $said := include "appliance.said" . | fromYaml -}}
 {{- ceil (dig "server" "drain_timeout_s" 5.0 $said) | int -}}
 {{- end -}}
+
+{{/* root, group: a group as the pack of its first node; the address is the one that LeaderWorkerSet gives to the leader */}}
+{{- define "appliance.groupPack" -}}
+{{- $ids := list -}}
+{{- range $n := until (int .group.gpus_per_node) -}}{{- $ids = append $ids (toString $n) -}}{{- end -}}
+{{- $name := printf "%s-%s" (include "appliance.fullname" .root) .group.name -}}
+{{- $span := dict "nodes" .group.nodes "pipeline_parallel_size" (.group.pipeline_parallel_size | default 2) "leader" (printf "%s-0.%s.%s" $name $name .root.Release.Namespace) -}}
+{{- $engine := merge (pick .group "model" "kv_cache_memory_bytes") (dict
+  "id" (printf "%s-0" .group.model)
+  "gpu_ids" $ids
+  "tensor_parallel_size" .group.tensor_parallel_size
+  "gpu_memory_utilization" (.group.gpu_memory_utilization | default 0.9)
+  "max_model_len" (.group.max_model_len | default 4096)
+  "max_num_seqs" (.group.max_num_seqs | default 64)
+  "max_num_batched_tokens" (.group.max_num_batched_tokens | default 2048)
+  "span" $span) -}}
+{{- toYaml (merge (pick .group "name" "weights_bytes" "node_selector" "resources") (dict "node" "" "gpus" .group.gpus_per_node "gpu_ids" $ids "engines" (list $engine))) -}}
+{{- end -}}
