@@ -1,7 +1,9 @@
 """What an easy request through `auto` takes, beside the same request to the engine that answers it.
 
-`python -m benchmarks.direct_latency` starts the starter pool, asks easy questions both ways in turn, so that other
-load on the machine meets both alike, and writes the ratios and the machine to `results/direct_latency.json`.
+`python benchmarks/direct_latency.py` starts the starter pool, asks easy questions both ways in turn, so that other load
+on the machine meets both alike, and writes the ratios and the machine to `results/direct_latency.json`. Starter answers
+have some twenty tokens and take 20 to 40 ms; those of `LONG_TOKENS` tokens are as long as what a real model says to an
+easy request.
 """
 
 from __future__ import annotations
@@ -11,29 +13,37 @@ import asyncio
 import itertools
 import json
 import random
+import sys
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import aiohttp
-import psutil
-from rich.console import Console
-from rich.table import Table
+ROOT = Path(__file__).resolve().parents[1]
+if str(ROOT) not in sys.path:  # also run as a plain script
+    sys.path.insert(0, str(ROOT))
 
-from benchmarks import machine
-from benchmarks.starter.appliance_process import RunningAppliance, running_appliance
-from benchmarks.starter.statistics import percentile
-from benchmarks.starter.suite import load
+import aiohttp  # noqa: E402
+import psutil  # noqa: E402
+from rich.console import Console  # noqa: E402
+from rich.table import Table  # noqa: E402
 
-CONFIG = Path("config/starter.yaml")
-RECORD = Path(__file__).parent / "results" / "direct_latency.json"
+from benchmarks import machine  # noqa: E402
+from benchmarks.starter.appliance_process import RunningAppliance, running_appliance  # noqa: E402
+from benchmarks.starter.statistics import percentile  # noqa: E402
+from benchmarks.starter.suite import load  # noqa: E402
+
+CONFIG = ROOT / "config" / "starter.yaml"
+RECORD = ROOT / "benchmarks" / "results" / "direct_latency.json"
 GENERALIST = "starter-generalist"
 CONCURRENCIES = (1, 4)
 AIM = 1.05
 MAX_TOKENS = 64
-WARM_UP_PAIRS = 20
+LONG_TOKENS = 128
+LONG_SHARE = 8
+"""Of so many pairs one is made of long answers too, which take that much longer."""
+WARM_UP_PAIRS = 10
 SEED = 4
 
 
@@ -44,6 +54,19 @@ class Way:
     url: str
     model: str
     key: str
+
+
+@dataclass(frozen=True, slots=True)
+class Manner:
+    """How is asked: streamed or not, and for exactly `LONG_TOKENS` tokens or for what the model has to say."""
+
+    streamed: bool
+    long: bool
+
+    @property
+    def name(self) -> str:
+        """In words."""
+        return f"{'streamed' if self.streamed else 'whole'}{f', {LONG_TOKENS} tokens' if self.long else ''}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,12 +92,12 @@ async def measure(running: RunningAppliance, pairs: int) -> dict[str, Any]:
         auto = Way(running.url, "auto", running.api_key)
         engine = await _engine(session, auto)
         figures = {}
-        for streamed, concurrency in itertools.product((False, True), CONCURRENCIES):
-            questions = _questions()
-            await _pairs(session, (auto, engine), questions, WARM_UP_PAIRS, concurrency, streamed=streamed)
-            measured = await _pairs(session, (auto, engine), questions, pairs, concurrency, streamed=streamed)
-            name = f"{'streamed' if streamed else 'whole'}, {concurrency} at a time"
-            figures[name] = summary(measured)
+        for long, streamed, concurrency in itertools.product((False, True), (False, True), CONCURRENCIES):
+            questions, manner = _questions(), Manner(streamed, long)
+            number = max(4, pairs // LONG_SHARE) if long else pairs
+            await _pairs(session, (auto, engine), questions, 2 if long else WARM_UP_PAIRS, concurrency, manner)
+            measured = await _pairs(session, (auto, engine), questions, number, concurrency, manner)
+            figures[f"{manner.name}, {concurrency} at a time"] = summary(measured)
     return figures
 
 
@@ -111,8 +134,7 @@ async def _pairs(
     questions: Iterator[str],
     number: int,
     concurrency: int,
-    *,
-    streamed: bool,
+    manner: Manner,
 ) -> list[Pair]:
     """`number` pairs by `concurrency` askers; each asks both ways, one after the other, and begins with the other one
     the next time."""
@@ -122,27 +144,29 @@ async def _pairs(
         for index in numbers:
             question = next(questions)
             first, second = ways if index % 2 else ways[::-1]
-            seconds = [await _ask(session, way, question, streamed=streamed) for way in (first, second)]
+            seconds = [await _ask(session, way, question, manner) for way in (first, second)]
             pairs.append(Pair(*(seconds if index % 2 else seconds[::-1])))
 
     await asyncio.gather(*(asker() for _ in range(concurrency)))
     return pairs
 
 
-async def _ask(session: aiohttp.ClientSession, way: Way, question: str, *, streamed: bool) -> Seconds:
+async def _ask(session: aiohttp.ClientSession, way: Way, question: str, manner: Manner) -> Seconds:
     body = {
         "model": way.model,
         "messages": [{"role": "user", "content": question}],
-        "max_tokens": MAX_TOKENS,
+        "max_tokens": LONG_TOKENS if manner.long else MAX_TOKENS,
         "temperature": 0,
-        "stream": streamed,
+        "stream": manner.streamed,
     }
+    if manner.long:
+        body["min_tokens"] = LONG_TOKENS
     headers = {"authorization": f"Bearer {way.key}"}
     started, first = time.perf_counter(), 0.0
     async with session.post(f"{way.url}/v1/chat/completions", json=body, headers=headers) as response:
         response.raise_for_status()
         async for line in response.content:
-            if not first and (not streamed or _has_content(line)):
+            if not first and (not manner.streamed or _has_content(line)):
                 first = time.perf_counter() - started
     return Seconds(first, time.perf_counter() - started)
 

@@ -52,7 +52,7 @@ class Engines(Protocol):
 class Parts:
     """What an appliance is made of. `data_dir` gets the note of where it listens, where there is to be one.
 
-    `release` gives lock and port back.
+    `release` gives lock and port back. With `engines_first` nobody is answered before the engines are known.
     """
 
     data_dir: Path | None
@@ -61,6 +61,7 @@ class Parts:
     front: Front
     engines: Engines
     release: Callable[[], None]
+    engines_first: bool = False
 
 
 class Appliance:
@@ -90,8 +91,11 @@ class Appliance:
         Raises CatalogError and EngineStartError.
         """
         parts = self._parts
+        if parts.engines_first:
+            await parts.engines.start(progress)
         await parts.front.start()
-        await parts.engines.start(progress)
+        if not parts.engines_first:
+            await parts.engines.start(progress)
         if parts.data_dir is not None:
             data_dirs.write_running(parts.data_dir, Running(self.url, os.getpid(), parts.api_key_file))
 

@@ -30,6 +30,10 @@ class DemandTally:
             self._tally += Tally(0, {key: one})
         self._tally += Tally(1)
 
+    def add(self, tally: Tally) -> None:
+        """Count what was tallied elsewhere."""
+        self._tally += tally
+
     def take(self) -> Tally:
         """This window; the next one begins."""
         taken, self._tally = self._tally, Tally()

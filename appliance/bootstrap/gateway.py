@@ -12,18 +12,16 @@ from typing import Protocol
 from appliance.bootstrap.appliance import Appliance, Parts
 from appliance.bootstrap.data_dir import locked
 from appliance.bootstrap.ending import ended
+from appliance.bootstrap.front import build_front
 from appliance.bootstrap.lineup import remote
-from appliance.bootstrap.request_path import RequestPath
-from appliance.bootstrap.request_wiring import build_request_path, key_file
-from appliance.bootstrap.salt import salt_secret
-from appliance.bootstrap.server import listen
+from appliance.bootstrap.request_wiring import key_file
 from appliance.config import Settings
 from appliance.config.cluster import KubernetesSettings
 from appliance.domain.fleet import Fleet
 from appliance.errors import ConfigError
 from appliance.inventory.kubernetes import EndpointWatch, service_account
 from appliance.packs.client import HttpPackReader
-from appliance.packs.follower import Load, PackFollower
+from appliance.packs.follower import PackFollower
 from appliance.packs.keys import PackKeys
 from appliance.supervisor.supervisor import Progress
 
@@ -73,9 +71,10 @@ class FollowedPacks:
         self._found.set()
 
 
-def build_gateway(settings: Settings) -> Appliance:
+def build_gateway(settings: Settings, *, log_to_stderr: bool = False) -> Appliance:
     """A gateway that holds its data directory and its port, and has started nothing yet.
 
+    `log_to_stderr` is for its workers, where it has several.
     Raises AlreadyRunning, ConfigError and CatalogError; nothing is held then.
     """
     found = settings.cluster.discovery
@@ -86,15 +85,14 @@ def build_gateway(settings: Settings) -> Appliance:
         )
     with ExitStack() as held:
         held.enter_context(locked(settings.data_dir))
-        listener = held.enter_context(listen(settings.server.host, settings.server.port))
         fleet = Fleet()
         keys = PackKeys(settings.below_data_dir(settings.cluster.key_file))
-        front = build_request_path(remote(settings), fleet, listener, held, salt_secret=salt_secret(settings))
+        built = build_front(remote(settings), fleet, held, log_to_stderr=log_to_stderr)
         follower = PackFollower(
             fleet,
             HttpPackReader(lambda: keys.first),
             source=f"gateway-{secrets.token_hex(6)}",
-            load=load_of(front),
+            load=built.load,
             silent_s=found.silent_s,
         )
         return Appliance(
@@ -102,7 +100,7 @@ def build_gateway(settings: Settings) -> Appliance:
                 data_dir=settings.data_dir,
                 api_key_file=key_file(settings),
                 fleet=fleet,
-                front=front,
+                front=built.front,
                 engines=FollowedPacks(follower, found.urls, _watch(found.kubernetes), found.silent_s),
                 release=held.pop_all().close,
             )
@@ -115,9 +113,3 @@ def _watch(said: KubernetesSettings) -> Watch | None:
         return None
     account = service_account(os.environ, said.service_account)
     return EndpointWatch(account, said.namespace or account.namespace, said.wanted, said.port_name)
-
-
-def load_of(front: RequestPath) -> Callable[[], Load]:
-    """What a request path has in flight."""
-    dispatcher = front.parts.dispatcher
-    return lambda: Load(dispatcher.in_flight, dispatcher.waiting)

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from contextlib import closing
+from pathlib import Path
+
 import structlog
 
 from appliance.bootstrap.traces import CountedTraces
@@ -12,11 +16,23 @@ from appliance.ledger.trace_store import TraceStore
 _log = structlog.get_logger(__name__)
 
 
-async def save_interrupted(journal: JournalFile, store: TraceStore, sink: CountedTraces) -> int:
+async def save_interrupted(
+    journal: JournalFile, store: TraceStore, sink: CountedTraces, others: Iterable[Path] = ()
+) -> int:
     """Save a trace for each page that was left, and say how many. One that is in the ledger already stays as it is.
 
-    A page whose trace can't be saved stays for the next start.
+    `others` are journals of workers that there are no more. A page whose trace can't be saved stays for the next start.
     """
+    saved = await _save(journal, store, sink)
+    for file in others:
+        with closing(JournalFile(file)) as left:
+            saved += await _save(left, store, sink)
+    if saved:
+        _log.warning("requests were interrupted when the appliance last ended", traces=saved)
+    return saved
+
+
+async def _save(journal: JournalFile, store: TraceStore, sink: CountedTraces) -> int:
     saved = 0
     for page in journal.left:
         trace = trace_of(page.events, page.heard_unix_s)
@@ -28,6 +44,4 @@ async def save_interrupted(journal: JournalFile, store: TraceStore, sink: Counte
             _log.error("an interrupted request's trace was not saved", kind=type(failure).__name__)
             continue
         journal.forget(page)
-    if saved:
-        _log.warning("requests were interrupted when the appliance last ended", traces=saved)
     return saved

@@ -105,11 +105,14 @@ def decide(settings: Settings) -> Lineup:
     return Lineup(settings, models, entries, device, gpus, cards)
 
 
-def remote(settings: Settings) -> Lineup:
-    """For a gateway whose engines run elsewhere: the pool, without a look at this machine. Raises CatalogError."""
+def remote(settings: Settings, device: Device | None = None, cards: Mapping[str, Card] | None = None) -> Lineup:
+    """For a request path whose engines run elsewhere: the pool, without a look at this machine. Raises CatalogError.
+
+    `device` and `cards` are theirs, where they are known.
+    """
     models = pool_models(settings)
-    device = Device.CPU if settings.engines.device == "cpu" else Device.CUDA
-    return Lineup(settings, models, pool_entries(settings, models), device, (), {})
+    said = Device.CPU if settings.engines.device == "cpu" else Device.CUDA
+    return Lineup(settings, models, pool_entries(settings, models), device or said, (), cards or {})
 
 
 def start_shape(entry: PoolEntry, ranks: int, vllm_version: str, max_num_seqs: int | None = None) -> EngineShape:

@@ -24,7 +24,6 @@ from appliance.packs.keys import PackKeys
 from appliance.supervisor.supervisor import Progress
 from appliance.telemetry.pack_metrics import PackMetrics
 
-LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
 _DRAIN_S = 1.0
 """For answers of the door in flight: gateways that wait for news ask again."""
 
@@ -112,7 +111,7 @@ def build_pack(
         fleet = Fleet()
         keys = PackKeys(settings.below_data_dir(settings.cluster.key_file), make=True)
         engines = build_control_loop(
-            lineup, fleet, held, make_launcher=make_launcher, host=said.engine_host, adapt=_adapted(settings)
+            lineup, fleet, held, make_launcher=make_launcher, host=said.engine_host, adapt=_at(said.node)
         )
         metrics = PackMetrics(models=list(lineup.models), fleet=fleet)
         door = Door(
@@ -126,13 +125,6 @@ def build_pack(
         return Pack(PackParts(fleet, engines, door, server, held.pop_all().close))
 
 
-def _adapted(settings: Settings) -> Callable[[EngineSpec], EngineSpec]:
-    """Engines as they run in a pack: off loopback nobody may send them to sleep by a route that asks for no key."""
-    said = settings.cluster.door
-    may_sleep = said.engine_host in LOOPBACK or said.sleep_routes
-
-    def adapted(spec: EngineSpec) -> EngineSpec:
-        level = spec.sleep_level if may_sleep else 0
-        return replace(spec, sleep_level=level, node=spec.node if said.node is None else said.node)
-
-    return adapted
+def _at(node: str | None) -> Callable[[EngineSpec], EngineSpec]:
+    """Engines on a node that is called otherwise than the plan calls it."""
+    return lambda spec: spec if node is None else replace(spec, node=node)

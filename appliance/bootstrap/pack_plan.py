@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
@@ -88,8 +87,6 @@ def lineup_of(settings: Settings, file: Path, pack: str | None) -> Lineup:
             raise ConfigError(f"{file}: {engine.engine_id}: {engine.model_id} is not in the pool of {settings.source}")
     gpus = list_gpus()
     plan = on_gpus(plan, gpus, str(file))
-    if settings.cluster.door.node is not None:
-        plan = _renamed(plan, settings.cluster.door.node)
     shaped = {model_id: with_geometry(model, settings.models.store / model_id) for model_id, model in models.items()}
     return Lineup(settings, shaped, pool_entries(settings, shaped), Device.CUDA, gpus, {}).by(plan)
 
@@ -166,16 +163,6 @@ def on_gpus(plan: PlacementPlan, gpus: Sequence[Gpu], source: str) -> PlacementP
 
 def _planned_gpu(node: str, gpu: Gpu) -> PlannedGpu:
     return PlannedGpu(node, gpu.uuid, gpu.name, gpu.total_bytes, gpu.total_bytes - gpu.free_bytes, 0)
-
-
-def _renamed(plan: PlacementPlan, node: str) -> PlacementPlan:
-    changes: dict[str, Any] = {
-        "engines": tuple(replace(engine, node=node) for engine in plan.engines),
-        "gpus": tuple(replace(gpu, node=node) for gpu in plan.gpus),
-        "packs": tuple(replace(pack, node=node) for pack in plan.packs),
-        "turns": tuple(replace(turn, node=node) for turn in plan.turns),
-    }
-    return replace(plan, **changes)
 
 
 def _from_values(values: _Values) -> NamedPlan:

@@ -10,6 +10,7 @@ from typing import Any
 
 from appliance.bootstrap.demand_tally import DemandTally
 from appliance.bootstrap.ending import ended
+from appliance.bootstrap.relaying import FastPath
 from appliance.bootstrap.server import HttpServer
 from appliance.bootstrap.upkeep import Upkeep
 from appliance.coordinator.coordinator import Coordinator
@@ -29,6 +30,7 @@ class RequestParts:
     coordinator: Coordinator
     dispatcher: Dispatcher
     client: EngineClient
+    relay: FastPath | None
     tally: DemandTally
     metrics: Metrics
     upkeep: Upkeep | None
@@ -72,6 +74,8 @@ class RequestPath:
             for task in self._background:
                 steps.push_async_callback(ended, task)
             steps.push_async_callback(parts.client.close)
+            if parts.relay is not None:
+                steps.push_async_callback(parts.relay.close)
             steps.push_async_callback(parts.coordinator.close)
             steps.push_async_callback(self._stop_answering)
 

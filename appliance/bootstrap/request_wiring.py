@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import socket
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from contextlib import ExitStack, closing
 from dataclasses import replace
 from functools import partial
@@ -14,14 +14,17 @@ from pathlib import Path
 from appliance.bootstrap.demand_tally import DemandTally
 from appliance.bootstrap.dispatching import dispatcher_of
 from appliance.bootstrap.interrupted import save_interrupted
+from appliance.bootstrap.learned_head import learned_chooser
 from appliance.bootstrap.ledger import ledger_place, open_books
 from appliance.bootstrap.lineup import Lineup
 from appliance.bootstrap.listings import model_listings
 from appliance.bootstrap.model_priors import model_priors
 from appliance.bootstrap.options import coordinator_options, tool_callers
 from appliance.bootstrap.policy import data_policy
+from appliance.bootstrap.relaying import fast_path
 from appliance.bootstrap.request_path import RequestParts, RequestPath
 from appliance.bootstrap.server import HttpServer
+from appliance.bootstrap.share import ALONE, Share
 from appliance.bootstrap.strategies import load_strategies
 from appliance.bootstrap.traces import CountedTraces
 from appliance.bootstrap.verifier_calibrations import measured_thresholds
@@ -44,11 +47,18 @@ from appliance.telemetry.metrics import Metrics
 
 
 def build_request_path(
-    lineup: Lineup, fleet: Fleet, listener: socket.socket, held: ExitStack, *, salt_secret: bytes
+    lineup: Lineup,
+    fleet: Fleet,
+    listener: socket.socket,
+    held: ExitStack,
+    *,
+    salt_secret: bytes,
+    share: Share = ALONE,
+    all_metrics: Callable[[bytes], Awaitable[bytes]] | None = None,
 ) -> RequestPath:
     """A request path that answers nothing yet, over the engines that somebody else writes into `fleet`.
 
-    `held` closes what it opens. Raises ConfigError.
+    `held` closes what it opens. `all_metrics`: this process' own → those of all workers. Raises ConfigError.
     """
     settings, models = lineup.settings, lineup.models
     authenticator = _authenticator(settings)
@@ -59,12 +69,13 @@ def build_request_path(
     held.callback(lambda: books.usage.settle().result())
     tally = DemandTally(settings.coordinator.virtual_model)
     counted = CountedTraces(books.traces, metrics, tally, _export(settings, metrics, held))
-    journal = held.enter_context(
-        closing(JournalFile(settings.below_data_dir(settings.ledger.journal_file), metrics.journal_failed))
-    )
+    journal = held.enter_context(closing(JournalFile(share.journal_file(settings), metrics.journal_failed)))
     dispatcher = dispatcher_of(settings, fleet, client, policy)
     metrics.watch_lines(dispatcher.lines.levels, dispatcher.lines.longest_waits_s)
     coordinator = _coordinator(lineup, dispatcher, policy, counted, journal, salt_secret)
+    relay = fast_path(
+        settings, models, coordinator, dispatcher, policy, authenticator, metrics, books.usage, salt_secret
+    )
     app = build_gateway(
         GatewayParts(
             answerer=coordinator,
@@ -73,6 +84,7 @@ def build_request_path(
             usage=books.usage,
             fleet=fleet,
             metrics=metrics,
+            all_metrics=all_metrics,
             authenticator=authenticator,
             role_models=settings.role_models(),
             models=model_listings(settings, models),
@@ -80,6 +92,7 @@ def build_request_path(
             keep_alive_s=settings.server.keep_alive_s,
             open_paths=frozenset(settings.server.open_paths),
             limits=RequestLimits(settings.server.max_choices, settings.server.max_images),
+            relay=None if relay is None else relay.parts,
         ),
         version=version("appliance"),
     )
@@ -89,11 +102,12 @@ def build_request_path(
             coordinator=coordinator,
             dispatcher=dispatcher,
             client=client,
+            relay=relay,
             tally=tally,
             metrics=metrics,
-            upkeep=books.upkeep,
+            upkeep=books.upkeep if share.first else None,
             background=(books.energy.run,),
-            save_interrupted=partial(save_interrupted, journal, books.traces, counted),
+            save_interrupted=partial(save_interrupted, journal, books.traces, counted, share.left_journals(settings)),
         )
     )
 
@@ -147,6 +161,7 @@ def _coordinator(
         priors=model_priors(lineup),
         policy=policy,
         journal=journal,
+        learned=learned_chooser(settings, models),
     )
 
 

@@ -23,27 +23,49 @@ def listen(host: str, port: int, section: str = "server") -> socket.socket:
 
     Raises AlreadyRunning when the port is taken, ConfigError when the address can't be used.
     """
+    listener = _bound(host, port, section, shared=False)
+    listener.listen(_BACKLOG)
+    return listener
+
+
+def share(host: str, port: int) -> socket.socket:
+    """A socket at an address that others of this user may share, which does not listen yet: a server makes it do so.
+
+    The kernel divides connections among those that listen. Raises as `listen` does.
+    """
+    return _bound(host, port, "server", shared=True)
+
+
+def _bound(host: str, port: int, section: str, *, shared: bool) -> socket.socket:
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     # Named in full: asyncio turns Nagle's algorithm off only where the protocol is known to be TCP, and with it on, the
     # last bytes of an answer wait 40 ms for the caller's acknowledgement.
-    listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
+    bound = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     try:
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        listener.bind((host, port))
-        listener.listen(_BACKLOG)
+        bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if shared:
+            bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        bound.bind((host, port))
     except OSError as error:
-        listener.close()
+        bound.close()
         if error.errno == errno.EADDRINUSE:
             raise AlreadyRunning(
                 f"port {port} on {host} is in use by another program; end it, or choose another port with "
                 f"{'APPLIANCE_PORT or ' if section == 'server' else ''}{section}.port"
             ) from None
         raise ConfigError(f"{section}.host: can't listen on {host} port {port}: {error.strerror or error}") from None
-    return listener
+    return bound
+
+
+def url_of(listener: socket.socket) -> str:
+    """Where it listens; a wildcard address is shown as loopback."""
+    host, port = listener.getsockname()[:2]
+    shown = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(host, f"[{host}]" if ":" in host else host)  # noqa: S104 (shown, not bound)
+    return f"http://{shown}:{port}"
 
 
 class HttpServer:
-    """uvicorn on a socket that listens already, without signal handlers of its own.
+    """uvicorn on a socket, without signal handlers of its own.
 
     Answers in flight get `drain_timeout_s` when it stops.
     """
@@ -66,9 +88,7 @@ class HttpServer:
     @property
     def url(self) -> str:
         """Where it listens; a wildcard address is shown as loopback."""
-        host, port = self._listener.getsockname()[:2]
-        shown = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(host, f"[{host}]" if ":" in host else host)  # noqa: S104 (shown, not bound)
-        return f"http://{shown}:{port}"
+        return url_of(self._listener)
 
     async def serve(self) -> None:
         """Answer until `stop`."""

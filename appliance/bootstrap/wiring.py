@@ -7,31 +7,30 @@ from contextlib import ExitStack
 from appliance.bootstrap.appliance import Appliance, Parts
 from appliance.bootstrap.control_wiring import LauncherMaker, build_control_loop
 from appliance.bootstrap.data_dir import locked
+from appliance.bootstrap.front import build_front
 from appliance.bootstrap.lineup import decide
-from appliance.bootstrap.request_wiring import build_request_path, key_file
-from appliance.bootstrap.salt import salt_secret
-from appliance.bootstrap.server import listen
+from appliance.bootstrap.request_wiring import key_file
 from appliance.config import Settings
 from appliance.domain.fleet import Fleet
 
 
-def build(settings: Settings, *, make_launcher: LauncherMaker | None = None) -> Appliance:
+def build(settings: Settings, *, make_launcher: LauncherMaker | None = None, log_to_stderr: bool = False) -> Appliance:
     """An appliance that holds its data directory and its port, and has started nothing yet.
 
+    `log_to_stderr` is for its workers, where it has several.
     Raises AlreadyRunning, ConfigError and CatalogError; nothing is held then.
     """
     with ExitStack() as held:
         held.enter_context(locked(settings.data_dir))
-        listener = held.enter_context(listen(settings.server.host, settings.server.port))
         lineup, fleet = decide(settings), Fleet()
-        front = build_request_path(lineup, fleet, listener, held, salt_secret=salt_secret(settings))
-        engines = build_control_loop(lineup, fleet, held, tally=front.parts.tally, make_launcher=make_launcher)
+        built = build_front(lineup, fleet, held, log_to_stderr=log_to_stderr)
+        engines = build_control_loop(lineup, fleet, held, tally=built.tally, make_launcher=make_launcher)
         return Appliance(
             Parts(
                 data_dir=settings.data_dir,
                 api_key_file=key_file(settings),
                 fleet=fleet,
-                front=front,
+                front=built.front,
                 engines=engines,
                 release=held.pop_all().close,
             )

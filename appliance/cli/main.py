@@ -4,7 +4,23 @@ from __future__ import annotations
 
 import typer
 
-from appliance.cli import ask, bundle, chart, config, engines, follow, models, plan, serve, status, trace, up, usage
+from appliance.cli import (
+    ask,
+    bundle,
+    chart,
+    config,
+    engines,
+    follow,
+    models,
+    plan,
+    router,
+    serve,
+    status,
+    trace,
+    up,
+    usage,
+    worker,
+)
 from appliance.cli import eval as evaluation
 from appliance.cli.door import DoorGroup
 
@@ -19,6 +35,7 @@ app.command()(up.up)
 app.command()(serve.serve)
 app.command()(engines.engines)
 app.command()(follow.follow)
+app.command(hidden=True)(worker.worker)
 app.command()(ask.ask)
 app.command()(status.status)
 app.command()(plan.plan)
@@ -29,3 +46,4 @@ app.add_typer(models.commands, name="models")
 app.add_typer(bundle.commands, name="bundle")
 app.add_typer(chart.commands, name="chart")
 app.add_typer(evaluation.commands, name="eval")
+app.add_typer(router.commands, name="router")

@@ -34,3 +34,19 @@ def settings_of(config: Path | None) -> Settings:
             f"there is no {DEFAULT_CONFIG} below the working directory; name a configuration with --config FILE"
         )
     return load(config or DEFAULT_CONFIG)
+
+
+WorkersOption = Annotated[
+    int | None,
+    typer.Option(
+        "--workers", min=1, max=64, help="Processes that answer requests; more than one use more cores. Default: 1."
+    ),
+]
+
+
+def with_workers(settings: Settings, workers: int | None) -> Settings:
+    """The settings with as many workers as the command line says, where it does."""
+    if workers is None:
+        return settings
+    changed = settings.model_copy(update={"server": settings.server.model_copy(update={"workers": workers})})
+    return changed.said_by(settings.source)

@@ -42,8 +42,11 @@ class Process(Protocol):
         """Leave nothing behind."""
 
 
-def run(process: Process, announce: Callable[[Console], None], stopping: str) -> None:
-    """Run it until a signal, and leave with the exit code. `announce` says where it is, `stopping` what is going on."""
+def run(process: Process, announce: Callable[[Console], None] = lambda _: None, stopping: str = "") -> None:
+    """Run it until a signal, and leave with the exit code.
+
+    `announce` says where it is, `stopping` what is going on then; nothing is said by default.
+    """
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         code = runner.run(_run(process, Console(), announce, stopping))
     raise typer.Exit(code)
@@ -67,7 +70,7 @@ async def _run(process: Process, console: Console, announce: Callable[[Console],
             console.print("stopping: the start was interrupted")
             return INTERRUPTED if interrupted is signal.SIGINT else _TERMINATED
         announce(console)
-        if await _until_signal(process.serve(), signals) is not None:
+        if await _until_signal(process.serve(), signals) is not None and stopping:
             console.print(f"stopping: {stopping} (Ctrl-C again to hurry)")
         return 0
     finally:

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from appliance.bootstrap import build_gateway
-from appliance.cli.options import ConfigOption, settings_of
+from appliance.cli.options import ConfigOption, WorkersOption, settings_of, with_workers
 from appliance.cli.process import LogToStderr, log_to, run
 
 
-def serve(config: ConfigOption = None, log_to_stderr: LogToStderr = False) -> None:
+def serve(config: ConfigOption = None, workers: WorkersOption = None, log_to_stderr: LogToStderr = False) -> None:
     """Answer requests with the engines of packs that run elsewhere (`appliance engines`); Ctrl-C stops it."""
-    settings = settings_of(config)
-    process = build_gateway(settings)
+    settings = with_workers(settings_of(config), workers)
+    process = build_gateway(settings, log_to_stderr=log_to_stderr)
     log_to(settings, log_to_stderr)
     run(
         process,

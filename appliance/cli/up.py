@@ -10,17 +10,17 @@ from pathlib import Path
 from rich.console import Console
 
 from appliance.bootstrap import Appliance, build
-from appliance.cli.options import DEFAULT_CONFIG, ConfigOption, settings_of
+from appliance.cli.options import DEFAULT_CONFIG, ConfigOption, WorkersOption, settings_of, with_workers
 from appliance.cli.process import LogToStderr, log_to, run
 from appliance.config import Settings
 
 _QUESTION = "Start with 12, multiply by 7, then subtract 5."
 
 
-def up(config: ConfigOption = None, log_to_stderr: LogToStderr = False) -> None:
+def up(config: ConfigOption = None, workers: WorkersOption = None, log_to_stderr: LogToStderr = False) -> None:
     """Start all engines of the configuration and the gateway; Ctrl-C stops everything."""
-    settings = settings_of(config)
-    appliance = build(settings)
+    settings = with_workers(settings_of(config), workers)
+    appliance = build(settings, log_to_stderr=log_to_stderr)
     log_to(settings, log_to_stderr)
     hint = _hint(settings)
     run(

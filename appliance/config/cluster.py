@@ -29,15 +29,12 @@ class DoorSettings(Section):
     port: int = Field(8090, ge=1, le=65535)
     """TCP port of the door."""
     engine_host: str = "127.0.0.1"
-    """Address that the engines listen on and are reached at; in a pod its IP. vLLM asks for its key below /v1 only, so
-    on anything but loopback a NetworkPolicy must keep everyone but the gateways from the engines' ports."""
+    """Address that the engines listen on and are reached at; in a pod its IP. They ask for their key, but on anything
+    but loopback a NetworkPolicy should keep everyone but the gateways from their ports all the same."""
     node: str | None = None
     """Name of the node, for the policy of data. Default: as the plan calls it."""
     open_metrics: bool = False
     """Let everyone who reaches the door read /metrics; without it that needs the key of the pack."""
-    sleep_routes: bool = False
-    """Let engines that do not listen on loopback sleep through vLLM's development routes, which ask for no key; without
-    it an engine whose turn is over is stopped, and started again when its turn comes."""
 
 
 class KubernetesSettings(Section):

@@ -77,6 +77,14 @@ class VerificationSettings(Section):
     first one is carried on with the likeliest results."""
 
 
+class LearnedSettings(Section):
+    """The learned router (`appliance router`). Rules come before it, cues after it."""
+
+    use: Literal["promoted", "shadow", "off"] = "promoted"
+    """`promoted`: the promoted head decides, where there is one. `shadow`: the newest candidate decides on paper only,
+    and traces and metrics show what it would have done. `off`: no head is asked."""
+
+
 class CoordinatorSettings(Section):
     """How `auto` answers."""
 
@@ -90,6 +98,8 @@ class CoordinatorSettings(Section):
     """Strategy of requests with enough cues."""
     rules: tuple[RuleSettings, ...] = ()
     """Rules that come before the cues, in order: the first that matches decides."""
+    learned: LearnedSettings = Field(default_factory=lambda: LearnedSettings())
+    """Whether a learned head chooses where no rule does."""
     cascade: CascadeSettings = Field(default_factory=lambda: CascadeSettings())
     """Settings of the strategy `cascade`."""
     best_of_n: BestOfNSettings = Field(default_factory=lambda: BestOfNSettings())

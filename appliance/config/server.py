@@ -30,6 +30,9 @@ class ServerSettings(Section):
     """Answers that one request may ask for at once (`n`)."""
     max_images: int = Field(8, ge=0)
     """Images that one request may show to a model that reads them."""
+    fast_path: bool = True
+    """Requests that name a model of the pool, and say nothing unusual, are carried to an engine and back as bytes. Off,
+    every request takes the ordinary route; answers, limits and accounts are the same."""
     keep_alive_s: float = Field(10, gt=0)
     """A stream that has nothing to say for so long sends a comment, so that proxies keep it open."""
 

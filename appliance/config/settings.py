@@ -96,6 +96,12 @@ class Settings(Section):
             "generalist": roles.generalist,
         }
 
+    def said_by(self, source: str) -> Settings:
+        """The same, as `source` said it."""
+        copy = self.model_copy()
+        copy._source = source
+        return copy
+
     def below_data_dir(self, path: Path) -> Path:
         """`path`, taken below `data_dir` unless it is absolute."""
         return path if path.is_absolute() else self.data_dir / path

@@ -7,9 +7,10 @@ import hashlib
 import hmac
 import logging
 import time
-from collections.abc import AsyncGenerator, Callable, Mapping
+from collections.abc import AsyncGenerator, Callable, Collection, Mapping
 from contextlib import aclosing
 from dataclasses import replace
+from functools import partial
 from typing import Protocol
 
 from appliance.access.limits import Limits
@@ -22,7 +23,7 @@ from appliance.coordinator.options import CoordinatorOptions
 from appliance.coordinator.permission import permitted
 from appliance.coordinator.prompt_set import PromptSet
 from appliance.coordinator.recorder import Identity, Recorder
-from appliance.coordinator.router import Router
+from appliance.coordinator.router import Router, no_head
 from appliance.coordinator.run import RoleFailed, Run
 from appliance.coordinator.statistics import ModelPrior
 from appliance.coordinator.strategies.strategy import Strategy
@@ -32,7 +33,7 @@ from appliance.domain.journal import NO_JOURNAL, Journal, RequestBegun
 from appliance.domain.model import Role
 from appliance.domain.policy import OPEN, DataPolicy
 from appliance.domain.request import UNRELATED, AnswerEvent, ChatRequest, Effort, Finished, Origin
-from appliance.domain.strategy import DIRECT, PASSTHROUGH
+from appliance.domain.strategy import DIRECT, PASSTHROUGH, HeadChoice
 from appliance.domain.tenant import Tenant
 from appliance.domain.trace import BudgetRecord, Decision, Outcome, Trace
 from appliance.errors import (
@@ -57,13 +58,24 @@ class TraceSink(Protocol):
         """Store one trace."""
 
 
+class Learned(Protocol):
+    """What the coordinator needs of `learning.chooser.LearnedChooser`."""
+
+    def choose(self, text: str, strategies: Collection[str], *, live: bool = True) -> HeadChoice | None:
+        """A strategy among those that can be had; None where the head says nothing."""
+
+    def ended(self, *, well: bool) -> None:
+        """An answer that the head chose has ended."""
+
+
 class Coordinator:
     """Answers chat requests; one instance serves all of them, on one event loop.
 
     `prompt_sets` has one entry per model of the pool and thereby names the known models. `strategies` has at least
     `direct`, `passthrough` and what the router may choose (`default_strategies()` has all). `salt_secret` keys the
     prefix-cache salt of each tenant. `clock` is monotonic seconds and the same clock as the dispatcher's and the
-    event loop's; `wall_clock` is Unix seconds. Raises ConfigError when a role's model can't play it.
+    event loop's; `wall_clock` is Unix seconds. `learned` chooses where no rule does. Raises ConfigError when a role's
+    model can't play it.
     """
 
     def __init__(
@@ -79,6 +91,7 @@ class Coordinator:
         limits: Limits | None = None,
         priors: Mapping[str, ModelPrior] | None = None,
         journal: Journal = NO_JOURNAL,
+        learned: Learned | None = None,
         clock: Callable[[], float] = time.monotonic,
         wall_clock: Callable[[], float] = time.time,
     ) -> None:
@@ -93,6 +106,7 @@ class Coordinator:
         self._salt_secret = salt_secret
         self._policy = policy
         self._journal = journal
+        self._learned = learned
         self._clock = clock
         self._wall_clock = wall_clock
         self.limits = Limits(policy) if limits is None else limits
@@ -131,7 +145,7 @@ class Coordinator:
     def forecast(self, request: ChatRequest, *, tenant: Tenant) -> Forecast:
         """How the request would be answered now, and what that takes; nothing runs. Raises RequestError."""
         run = self._open(request, tenant, Identity("", "", tenant.name, request.model, self._wall_clock()))
-        return self.admission.preview(run.tree, self._decide(run), run.options, run.accounts)
+        return self.admission.preview(run.tree, self._decide(run, live=False), run.options, run.accounts)
 
     async def close(self) -> None:
         """Cancel what runs and wait until its traces are saved."""
@@ -229,7 +243,7 @@ class Coordinator:
                 raise _for_caller(failure) from failure
             return DIRECT, await self._fall_back(run, failure)
 
-    def _decide(self, run: Run) -> Decision:
+    def _decide(self, run: Run, *, live: bool = True) -> Decision:
         request = run.request
         if request.model != self._virtual_model and request.model not in self._prompt_sets:
             known = ", ".join((self._virtual_model, *sorted(self._prompt_sets)))
@@ -238,7 +252,8 @@ class Coordinator:
         if request.model == self._virtual_model:
             own = request.model_for or run.options.permitted is not None
             router = Router(run.options, self._strategies) if own else self._routers[request.effort]
-            return router.decide(request, run.recorder.identity.tenant)
+            suggest = no_head if self._learned is None else partial(self._learned.choose, live=live)
+            return router.decide(request, run.recorder.identity.tenant, suggest)
         for name, what, chosen in (
             ("strategy", "strategies", request.strategy is not None),
             ("model_for", "roles", bool(request.model_for)),
@@ -273,6 +288,8 @@ class Coordinator:
         trace = run.recorder.trace(record, outcome, error, run.question, answer, run.request)
         if run.request.endpoint.streamed:  # what makes no text says nothing of what text takes
             self.admission.learn(run.tree, trace)
+        if self._learned is not None and trace.decision.head_decided:
+            self._learned.ended(well=outcome is not Outcome.ERROR and not trace.fallbacks)
         run.recorder.ended(trace)
         try:
             await self._traces.save(trace)

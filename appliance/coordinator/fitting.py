@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from math import inf
+from math import ceil, inf
 
 from appliance.domain.forecast import Reduction
 
@@ -93,7 +93,8 @@ def shortage(load: Load, budgets: Sequence[Means], capacity: Capacity) -> str:
         for name in ("calls", "tokens", "gpu_s", "seconds"):
             needed, there = getattr(load, name), getattr(means, name)
             if needed > there:
-                return f"about {needed:.4g} {name} are needed, {means.whose} has {max(0.0, there):.4g}"
+                shown = f"{ceil(needed)}" if name in ("calls", "tokens") else f"{needed:.3g}"
+                return f"about {shown} {name} are needed, {means.whose} has {max(0.0, there):.5g}"
     for model_id, needed in load.kv_tokens.items():
         total = capacity.kv_tokens.get(model_id)
         if total is None:

@@ -5,11 +5,12 @@ What is wanted:
    writes it) is direct, and so is a conversation that does not end with the user.
 2. The caller's own choice, where the configuration leaves it to callers.
 3. The operator's rules in their order: the first that matches.
-4. Enough cues in the last message, unless it is very long: `orchestrated`; else `easy`.
+4. A learned head, where one is promoted.
+5. Enough cues in the last message, unless it is very long: `orchestrated`; else `easy`.
 
 Whether it can be had:
-5. The tenant's policy and the effort must allow it.
-6. `plan_execute_verify` needs a planner and executors; it alone keeps tools and a form besides `direct`.
+6. The tenant's policy and the effort must allow it.
+7. `plan_execute_verify` needs a planner and executors; it alone keeps tools and a form besides `direct`.
 What can't is answered by `easy` where that can, else directly; a caller who chose it is told so. Where a policy leaves
 none of these, the first strategy that it allows and that can be had answers, or the request is refused.
 """
@@ -17,14 +18,22 @@ none of these, the first strategy that it allows and that can be had answers, or
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator
+from dataclasses import replace
 
 from appliance.coordinator.options import CoordinatorOptions, Roles
 from appliance.coordinator.rule_match import Matcher
 from appliance.domain.request import ChatRequest
-from appliance.domain.strategy import DIRECT, PASSTHROUGH, PLAN_EXECUTE_VERIFY
+from appliance.domain.strategy import DIRECT, PASSTHROUGH, PLAN_EXECUTE_VERIFY, HeadChoice
 from appliance.domain.trace import Decision
 from appliance.errors import ConfigError, InvalidRequest, NotAllowed
+
+Suggest = Callable[[str, Collection[str]], HeadChoice | None]
+"""A learned head: the prompt and the strategies that can be had → its choice. Asked where nothing decided before."""
+
+
+def no_head(_prompt: str, _strategies: Collection[str]) -> None:
+    """Where no head was learned."""
 
 
 class Router:
@@ -40,7 +49,7 @@ class Router:
         self._cues = tuple(_compiled(cue) for cue in options.direct.cues)
         self._rules = tuple((rule, Matcher(rule.when)) for rule in options.rules)
 
-    def decide(self, request: ChatRequest, tenant: str) -> Decision:
+    def decide(self, request: ChatRequest, tenant: str, suggest: Suggest = no_head) -> Decision:
         """The strategy and why. The reasons quote the configuration, never the prompt.
 
         Raises InvalidRequest for a strategy of the caller's choice that can't be had, NotAllowed where none is left.
@@ -52,8 +61,14 @@ class Router:
             return Decision(DIRECT, (kept,))
         if chosen is not None:
             return Decision(chosen, ("the caller chose it",))
-        wanted = self._by_rule(request, tenant) or self._by_default(request)
-        return self._possible(wanted, request)
+        if (ruled := self._by_rule(request, tenant)) is not None:
+            return self._possible(ruled, request)
+        possible = [name for name in self._known if not self._obstacle(name, request)]
+        head = suggest(request.messages[-1].content, possible)
+        if head is not None and not head.shadow:
+            return Decision(head.strategy, (head.reason,), head.strategy, head_decided=True)
+        usual = self._possible(self._by_default(request), request)
+        return usual if head is None else replace(usual, head_strategy=head.strategy)
 
     def _chosen(self, request: ChatRequest) -> str | None:
         name = request.strategy

@@ -116,8 +116,13 @@ class Run:
     def _reduce(self, options: CoordinatorOptions, steps: Sequence[Reduction]) -> None:
         self.options = options
         for left_out in steps:
-            self.recorder.left_out(left_out)
-            self.progress(f"reduced: {left_out.step} ({left_out.reason})")
+            self.leave_out(left_out)
+
+    def leave_out(self, reduction: Reduction) -> None:
+        """Say, once, that a part of the whole plan is not done."""
+        if reduction not in self.recorder.reduced:
+            self.recorder.left_out(reduction)
+            self.progress(f"reduced: {reduction.step} ({reduction.reason})")
 
     def say(self, delta: ReasoningDelta | ContentDelta) -> None:
         """Send a piece of working or of the answer to the caller; an answer that is not streamed waits for its end."""

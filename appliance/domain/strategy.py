@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Final
 
 DIRECT: Final = "direct"
@@ -15,3 +16,12 @@ BUILT_IN: Final = (DIRECT, CASCADE, BEST_OF_N, SELF_CONSISTENCY, PLAN_EXECUTE_VE
 
 PASSTHROUGH: Final = "passthrough"
 """What a caller gets who names a model; nothing else chooses it."""
+
+
+@dataclass(frozen=True, slots=True)
+class HeadChoice:
+    """What a learned head would answer a request with, and why. In `shadow` it stands on paper only."""
+
+    strategy: str
+    reason: str
+    shadow: bool

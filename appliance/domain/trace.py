@@ -31,10 +31,15 @@ class Outcome(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """The strategy chosen for the request and the reasons for it, in the order they were weighed."""
+    """The strategy chosen for the request and the reasons for it, in the order they were weighed.
+
+    `head_strategy` is what a learned head chose for it; where the head did not decide, it stands on paper only.
+    """
 
     strategy: str
     reasons: tuple[str, ...]
+    head_strategy: str = ""
+    head_decided: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -24,10 +24,11 @@ async def refuse(response: aiohttp.ClientResponse, engine: EngineStatus) -> NoRe
             body = await response.content.read(ERROR_BODY_BYTES)
     except (TimeoutError, aiohttp.ClientError):
         body = b""
-    raise_rejected(engine, response.status, _message(body), "")
+    raise_rejected(engine, response.status, message_of(body), "")
 
 
-def _message(body: bytes) -> str:
+def message_of(body: bytes) -> str:
+    """What an error's body says, whatever its form."""
     try:
         document = orjson.loads(body)
         error = document.get("error", document)

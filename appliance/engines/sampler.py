@@ -21,6 +21,10 @@ ReadLoad = Callable[[EngineStatus], Awaitable[EngineLoad]]
 
 _log = structlog.get_logger(__name__)
 
+MEMORY_EVERY_S = 30.0
+"""Of a ready engine, which has what it will ever take: the kernel walks all of its pages to say how much that is, which
+costs tens of milliseconds of a core for each engine."""
+
 
 @dataclass(frozen=True, slots=True)
 class Subject:
@@ -46,12 +50,15 @@ def engine_bytes(spec: EngineSpec, pgid: int) -> int | None:
 
 @dataclass(slots=True)
 class _Seen:
-    """What is remembered of one process. `at_s` and `generated` are those of the last sample."""
+    """What is remembered of one process. `at_s` and `generated` are those of the last sample, `measured` is its memory
+    as it was at `measured_s`."""
 
     pid: int
     start: StartFigures | None = None
     at_s: float = 0.0
     generated: int | None = None
+    measured_s: float | None = None
+    measured: int | None = None
 
 
 @dataclass(slots=True)
@@ -82,7 +89,7 @@ class Sampler:
         loads = await asyncio.gather(*(self._load(engine) for engine in engines))
         now_s = asyncio.get_running_loop().time()
         # One thread for all: the judge keeps state, and nothing is in a hurry.
-        measured = await asyncio.to_thread(lambda: [self._measure(engine, subjects) for engine in engines])
+        measured = await asyncio.to_thread(lambda: [self._measure(engine, subjects, now_s) for engine in engines])
         self.fleet.figures = {
             engine.engine_id: self._figures(subjects[engine.engine_id], engine, load, *found, now_s)
             for engine, load, found in zip(engines, loads, measured, strict=True)
@@ -91,17 +98,19 @@ class Sampler:
     async def _load(self, engine: EngineStatus) -> EngineLoad:
         return await self.read_load(engine) if _is_ready(engine) else EngineLoad()
 
-    def _measure(self, engine: EngineStatus, subjects: Mapping[str, Subject]) -> tuple[int | None, str]:
-        """Bytes now, and the judge's remark on a ready engine."""
+    def _measure(self, engine: EngineStatus, subjects: Mapping[str, Subject], now_s: float) -> tuple[int | None, str]:
+        """Bytes now or, of an engine that is ready for longer, as last looked at; and the judge's remark on it."""
         if engine.pid is None:
             return None, ""
         subject, seen = subjects[engine.engine_id], self._seen_of(engine.engine_id, engine.pid)
-        measured = self.read_bytes(subject.spec, engine.pid)
         if not _is_ready(engine):
-            return measured, ""
+            seen.measured_s = None
+            return self.read_bytes(subject.spec, engine.pid), ""
         if seen.start is None:
             seen.start = start_figures(read_end(subject.log_path))
-        return measured, self.judge(engine.engine_id, seen.start, measured)
+        if seen.measured_s is None or now_s - seen.measured_s >= MEMORY_EVERY_S:
+            seen.measured_s, seen.measured = now_s, self.read_bytes(subject.spec, engine.pid)
+        return seen.measured, self.judge(engine.engine_id, seen.start, seen.measured)
 
     def _figures(
         self,

@@ -5,12 +5,13 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 from fastapi import FastAPI
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
+from starlette.types import Receive, Scope, Send
 
 from appliance.domain.fleet import Fleet
 from appliance.gateway import operations, replay, traces, usage
@@ -29,7 +30,8 @@ from appliance.gateway.openai.models import ModelListing
 from appliance.gateway.openai.plan import Forecaster
 from appliance.gateway.openai.responses import route as responses
 from appliance.gateway.openapi import Documented
-from appliance.gateway.operations import RoleModels
+from appliance.gateway.operations import AllMetrics, RoleModels
+from appliance.gateway.relay.relay import Relay, RelayParts
 from appliance.gateway.traces import TraceReader
 from appliance.gateway.usage import UsageReader
 from appliance.telemetry.metrics import Metrics
@@ -40,7 +42,7 @@ OPEN_PATHS: Final = frozenset({"/health"})
 
 @dataclass(frozen=True, slots=True)
 class GatewayParts:
-    """What the gateway is made of."""
+    """What the gateway is made of. Without `relay` every request takes the ordinary route."""
 
     answerer: Answerer
     forecaster: Forecaster
@@ -53,13 +55,34 @@ class GatewayParts:
     models: Sequence[ModelListing]
     max_body_bytes: int
     keep_alive_s: float
+    all_metrics: AllMetrics | None = None
     open_paths: frozenset[str] = OPEN_PATHS
     limits: RequestLimits = DEFAULT_LIMITS
+    relay: RelayParts | None = None
+
+
+class Gateway(Documented):
+    """The application, with the fast path before its middleware and its routes.
+
+    What FastAPI and Starlette do for every request before any middleware costs as much as the fast path's own checks.
+    """
+
+    def __init__(self, relay: RelayParts | None, **options: Any) -> None:
+        super().__init__(**options)
+        self._relay = None if relay is None else Relay(super().__call__, parts=relay)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """ASGI."""
+        if self._relay is not None and scope["type"] == "http" and self._relay.may_take(scope):
+            await self._relay(scope, receive, send)
+        else:
+            await super().__call__(scope, receive, send)
 
 
 def build(parts: GatewayParts, *, version: str) -> FastAPI:
     """The ASGI application. No page of it loads anything from elsewhere, so the documentation pages are off."""
-    app = Documented(
+    app = Gateway(
+        parts.relay,
         open_paths=parts.open_paths,
         title="Appliance",
         version=version,
@@ -77,12 +100,12 @@ def build(parts: GatewayParts, *, version: str) -> FastAPI:
     app.include_router(traces.router(parts.traces))
     app.include_router(usage.router(parts.usage))
     app.include_router(replay.router(parts.traces, parts.answerer))
-    app.include_router(operations.router(parts.fleet, parts.role_models, parts.metrics))
+    app.include_router(operations.router(parts.fleet, parts.role_models, parts.metrics, parts.all_metrics))
     return app
 
 
 def _middleware(parts: GatewayParts) -> list[Middleware]:
-    """Outermost first."""
+    """Outermost first. Before all of them stands the fast path: `Gateway`."""
     return [
         Middleware(RequestIds),
         Middleware(Access, metrics=parts.metrics),

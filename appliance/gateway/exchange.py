@@ -37,6 +37,11 @@ def make_id(prefix: str) -> str:
     return f"{prefix}-{secrets.token_hex(12)}"
 
 
+def make_trace_id() -> str:
+    """The id of a new trace, in W3C's form."""
+    return secrets.token_hex(16)
+
+
 def attach(scope: Scope, exchange: Exchange) -> None:
     """Make the exchange known to the inner middleware and the routes."""
     scope[_KEY] = exchange

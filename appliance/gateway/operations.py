@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
 import orjson
@@ -19,7 +19,11 @@ _TEXT: dict[int | str, dict[str, Any]] = {200: {"content": {"text/plain": {"sche
 RoleModels = Mapping[str, tuple[str, ...]]
 
 
-def router(fleet: Fleet, role_models: RoleModels, metrics: Metrics) -> APIRouter:
+AllMetrics = Callable[[bytes], Awaitable[bytes]]
+"""Prometheus' text of this process → that of all processes that answer at this door."""
+
+
+def router(fleet: Fleet, role_models: RoleModels, metrics: Metrics, all_metrics: AllMetrics | None = None) -> APIRouter:
     """The operations routes."""
     routes = APIRouter(tags=["operations"])
 
@@ -40,7 +44,8 @@ def router(fleet: Fleet, role_models: RoleModels, metrics: Metrics) -> APIRouter
     @routes.get("/metrics", response_class=Response, responses=_TEXT)
     async def prometheus() -> Response:
         """Prometheus' text format."""
-        return Response(metrics.exposition(), media_type=CONTENT_TYPE)
+        own = metrics.exposition()
+        return Response(own if all_metrics is None else await all_metrics(own), media_type=CONTENT_TYPE)
 
     @routes.get("/fleet")
     async def engines() -> dict[str, Any]:

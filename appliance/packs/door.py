@@ -20,6 +20,7 @@ from starlette.routing import BaseRoute, Route
 from appliance.domain.engine import EngineState, EngineStatus
 from appliance.domain.fleet import Fleet
 from appliance.packs.document import NotUnderstood, PackDocument, document_json, read_report
+from appliance.packs.load import Load
 from appliance.packs.sources import Sources
 
 LONGEST_WAIT_S = 30.0
@@ -94,6 +95,10 @@ class Door:
                     await asyncio.sleep(LOOK_S)
         except TimeoutError:
             return
+
+    def load(self) -> Load:
+        """What all who were heard of have in flight here, and what waits with them."""
+        return self._sources.load(self._fleet.snapshot.engines)
 
     def allows(self, request: Request) -> bool:
         """Whether a request carries one of the keys."""

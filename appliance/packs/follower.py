@@ -14,6 +14,7 @@ import structlog
 from appliance.domain.fleet import DemandEvent, Fleet
 from appliance.packs.client import PackReader, PackSilent
 from appliance.packs.document import Report, Wish
+from appliance.packs.load import Load
 from appliance.packs.merge import Heard, Merged, merged
 
 TELL_S = 0.1
@@ -24,14 +25,6 @@ RENEWED_S = 2.0
 FIRST_BACKOFF_S, LONGEST_BACKOFF_S = 0.1, 2.0
 
 _log = structlog.get_logger(__name__)
-
-
-@dataclass(frozen=True, slots=True)
-class Load:
-    """Of this process: calls in flight by engine of the fleet, and calls that wait by model."""
-
-    in_flight: Mapping[str, int] = field(default_factory=dict)
-    waiting: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(slots=True)

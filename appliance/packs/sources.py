@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 
 from appliance.domain.engine import EngineStatus
 from appliance.domain.fleet import DemandEvent
 from appliance.packs.document import Report, Wish
+from appliance.packs.load import Load
 from appliance.packs.shares import Places
 
 FORGET_AFTER_S = 5.0
@@ -19,6 +21,8 @@ class _Source:
     heard_s: float
     version: int = 0
     wishes: Mapping[str, Wish] = field(default_factory=dict)
+    in_flight: Mapping[str, int] = field(default_factory=dict)
+    wanted: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(slots=True)
@@ -46,12 +50,24 @@ class Sources:
         source = self._sources[report.source]
         source.version = report.version if mine else 0
         models = source.wishes.keys() | report.wishes.keys()
-        source.wishes = dict(report.wishes)
+        source.wishes, source.in_flight, source.wanted = report.wishes, report.in_flight, report.wanted
         for engine_id, places in self._places.items():
             if report.source in places.holders:
                 in_flight, wanted = report.in_flight.get(engine_id, 0), report.wanted.get(engine_id, 0)
                 places.heard(report.source, source.version, in_flight, wanted)
         return self._wanted(models, now_s)
+
+    def load(self, engines: Iterable[EngineStatus]) -> Load:
+        """Of all of them together."""
+        in_flight: Counter[str] = Counter()
+        waiting: Counter[str] = Counter()
+        models = {engine.engine_id: engine.model_id for engine in engines}
+        for source in self._sources.values():
+            in_flight.update(source.in_flight)
+            for engine_id, wanted in source.wanted.items():
+                if engine_id in models:
+                    waiting[models[engine_id]] += max(0, wanted - source.in_flight.get(engine_id, 0))
+        return Load(dict(in_flight), dict(waiting))
 
     def forget(self, now_s: float) -> tuple[DemandEvent, ...]:
         """Drop those that are gone; what the others want of the models that those had to do with."""

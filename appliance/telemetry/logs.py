@@ -6,6 +6,7 @@ import logging
 import re
 import sys
 from collections.abc import MutableMapping
+from datetime import UTC, datetime
 from logging.handlers import RotatingFileHandler
 from pathlib import Path
 from types import TracebackType
@@ -24,6 +25,9 @@ _SECRET_KEYS = frozenset(
 )
 _SECRET_VALUE = re.compile(r"\b(?:sk-[A-Za-z0-9_-]{8,}|[Bb]earer\s+\S+)")
 _ROTATE_BYTES = 20_000_000
+_MOST_LINES = 500
+_LINES = "ready_lines"
+"""Attribute of a record that brings whole lines."""
 
 
 def configure(*, file: Path | None = None, level: str = "INFO") -> None:
@@ -34,7 +38,7 @@ def configure(*, file: Path | None = None, level: str = "INFO") -> None:
         file.parent.mkdir(parents=True, exist_ok=True)
         handler = RotatingFileHandler(file, maxBytes=_ROTATE_BYTES, backupCount=3, encoding="utf-8")
     handler.setFormatter(
-        structlog.stdlib.ProcessorFormatter(
+        _Formatter(
             foreign_pre_chain=_shared_processors(),
             processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, redact, _render],
         )
@@ -104,3 +108,44 @@ def _redacted(key: str, value: Any) -> Any:
 
 def _render(_logger: object, _method: str, event: EventDict) -> str:
     return orjson.dumps(event, default=repr).decode()
+
+
+class RequestLines:
+    """The access log of the fast path: lines in the form of all others, formatted cheaply and written together.
+
+    A line through structlog costs as much as the rest of what the fast path does for a request.
+    """
+
+    def __init__(self, name: str) -> None:
+        self._logger = logging.getLogger(name)
+        self._waiting: list[tuple[float, dict[str, Any]]] = []
+
+    def add(self, unix_s: float, facts: dict[str, Any]) -> None:
+        """One line. It must hold nothing that `redact` would have to look for."""
+        self._waiting.append((unix_s, facts))
+        if len(self._waiting) >= _MOST_LINES:
+            self.write()
+
+    def write(self) -> None:
+        """All that wait, as one record."""
+        waiting, self._waiting = self._waiting, []
+        if not waiting or not self._logger.isEnabledFor(logging.INFO):
+            return
+        known = {"level": "info", "logger": self._logger.name}
+        lines = [
+            orjson.dumps({"event": "request", **facts, **known, "timestamp": _iso(unix_s)}).decode()
+            for unix_s, facts in waiting
+        ]
+        self._logger.info("%d requests", len(lines), extra={_LINES: lines})
+
+
+class _Formatter(structlog.stdlib.ProcessorFormatter):
+    """Lines that are ready go out as they are."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        lines = record.__dict__.get(_LINES)
+        return super().format(record) if lines is None else "\n".join(lines)
+
+
+def _iso(unix_s: float) -> str:
+    return datetime.fromtimestamp(unix_s, UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")

@@ -8,7 +8,6 @@ from prometheus_client import (
     CollectorRegistry,
     Counter,
     Gauge,
-    Histogram,
     ProcessCollector,
     disable_created_metrics,
     generate_latest,
@@ -18,7 +17,12 @@ from prometheus_client.registry import Collector
 
 from appliance.domain.engine import EngineState
 from appliance.domain.fleet import Fleet
-from appliance.domain.trace import Trace
+from appliance.domain.model import Role
+from appliance.domain.request import Usage
+from appliance.domain.strategy import PASSTHROUGH
+from appliance.domain.trace import Outcome, Trace
+from appliance.domain.usage import PassThroughCall
+from appliance.telemetry.series import Buckets, Counts
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 
@@ -49,55 +53,57 @@ class Metrics:
         registry = self.registry
         ProcessCollector(registry=registry)
         registry.register(EngineStates(fleet, self._models))
-        self._requests = Counter(
+        self._requests = Counts(
             "appliance_requests",
             "HTTP requests by route, status and strategy",
             ["route", "status", "strategy"],
-            registry=registry,
+            registry,
         )
-        self._in_flight = Gauge("appliance_requests_in_flight", "HTTP requests being answered", registry=registry)
-        self._first_byte = Histogram(
+        self._running = 0
+        in_flight = Gauge("appliance_requests_in_flight", "HTTP requests being answered", registry=registry)
+        in_flight.set_function(lambda: self._running)
+        self._first_byte = Buckets(
             "appliance_time_to_first_token_seconds",
             "Time from a chat request to the first byte of its answer's text",
             ["strategy"],
-            buckets=_SECONDS,
-            registry=registry,
+            _SECONDS,
+            registry,
         )
-        self._duration = Histogram(
+        self._duration = Buckets(
             "appliance_request_duration_seconds",
             "Time from a request to the last byte of its answer",
             ["route", "strategy"],
-            buckets=_SECONDS,
-            registry=registry,
+            _SECONDS,
+            registry,
         )
         self._declare_coordination()
 
     def _declare_coordination(self) -> None:
         registry = self.registry
-        self._calls = Counter(
-            "appliance_engine_calls", "Engine calls by role, model and outcome", ["role", "model", "outcome"],
-            registry=registry,
-        )  # fmt: skip
-        self._tokens = Counter(
-            "appliance_tokens", "Tokens by role, model and kind", ["role", "model", "kind"], registry=registry
+        self._calls = Counts(
+            "appliance_engine_calls", "Engine calls by role, model and outcome", ["role", "model", "outcome"], registry
         )
-        self._gpu_s = Counter(
-            "appliance_gpu_seconds", "Device-seconds charged to calls, by role and model", ["role", "model"],
-            registry=registry,
-        )  # fmt: skip
-        self._queue = Histogram(
-            "appliance_call_queue_seconds", "Time until a call was sent to an engine", ["role"],
-            buckets=_SECONDS, registry=registry,
-        )  # fmt: skip
-        self._engine_time = Histogram(
+        self._tokens = Counts("appliance_tokens", "Tokens by role, model and kind", ["role", "model", "kind"], registry)
+        self._gpu_s = Counts(
+            "appliance_gpu_seconds", "Device-seconds charged to calls, by role and model", ["role", "model"], registry
+        )
+        self._queue = Buckets(
+            "appliance_call_queue_seconds", "Time until a call was sent to an engine", ["role"], _SECONDS, registry
+        )
+        self._engine_time = Buckets(
             "appliance_call_engine_seconds", "Time that an engine worked on a call", ["role", "model"],
-            buckets=_SECONDS, registry=registry,
+            _SECONDS, registry,
         )  # fmt: skip
-        self._fan_out = Histogram(
-            "appliance_calls_per_request", "Engine calls of one request", ["strategy"],
-            buckets=_FAN_OUT, registry=registry,
-        )  # fmt: skip
+        self._fan_out = Buckets(
+            "appliance_calls_per_request", "Engine calls of one request", ["strategy"], _FAN_OUT, registry
+        )
         self._verdicts = Counter("appliance_verdicts", "Verdicts on results", ["verdict"], registry=registry)
+        self._head_choices = Counter(
+            "appliance_router_head_choices",
+            "Choices of the learned head beside the strategy that answered.",
+            ("head_strategy", "strategy", "decided_by"),
+            registry=self.registry,
+        )
         self._fallbacks = Counter(
             "appliance_fallbacks", "Requests that went on another way than planned", ["role"], registry=registry
         )
@@ -119,17 +125,17 @@ class Metrics:
 
     def request_started(self) -> None:
         """Count a request in."""
-        self._in_flight.inc()
+        self._running += 1
 
     def request_finished(self, *, route: str, status: int, strategy: str, duration_s: float) -> None:
         """Count a request out. `route` is a path template, never the caller's path."""
-        self._in_flight.dec()
-        self._requests.labels(route, str(status), strategy).inc()
-        self._duration.labels(route, strategy).observe(duration_s)
+        self._running -= 1
+        self._requests.add((route, str(status), strategy))
+        self._duration.observe((route, strategy), duration_s)
 
     def first_token(self, *, strategy: str, after_s: float) -> None:
         """Note when the first text of an answer was sent."""
-        self._first_byte.labels(strategy).observe(after_s)
+        self._first_byte.observe((strategy,), after_s)
 
     def journal_failed(self) -> None:
         """Count a write to the journal that failed."""
@@ -138,21 +144,42 @@ class Metrics:
     def record_trace(self, trace: Trace) -> None:
         """Count the calls, tokens, verdicts and fallbacks of one request."""
         for call in trace.calls:
-            role, model = call.role.value, self._model(call.model_id)
-            self._calls.labels(role, model, call.outcome.value).inc()
-            self._tokens.labels(role, model, "prompt").inc(call.usage.prompt_tokens)
-            self._tokens.labels(role, model, "completion").inc(call.usage.completion_tokens)
-            self._tokens.labels(role, model, "cached").inc(call.usage.cached_tokens)
-            self._gpu_s.labels(role, model).inc(call.gpu_s)
-            self._queue.labels(role).observe(call.queue_s)
-            self._engine_time.labels(role, model).observe(call.engine_s)
-        self._fan_out.labels(trace.decision.strategy).observe(len(trace.calls))
+            self._record_call(
+                call.role, call.model_id, call.outcome, call.usage, call.gpu_s, call.queue_s, call.engine_s
+            )
+        self._fan_out.observe((trace.decision.strategy,), len(trace.calls))
         for verdict in trace.verdicts:
             self._verdicts.labels(verdict.verdict.value).inc()
         for fallback in trace.fallbacks:
             self._fallbacks.labels(fallback.role.value).inc()
+        decision = trace.decision
+        if decision.head_strategy:
+            decided = "head" if decision.head_decided else "shadow"
+            self._head_choices.labels(decision.head_strategy, decision.strategy, decided).inc()
         if trace.budget.stopped_by is not None:
             self._budget_stops.labels(trace.budget.stopped_by).inc()
+
+    def passed_through(self, call: PassThroughCall) -> None:
+        """Count out a request that one engine answered word for word, and count its call."""
+        strategy = PASSTHROUGH if call.outcome is Outcome.OK else NO_STRATEGY
+        self.request_finished(route=call.path, status=call.status, strategy=strategy, duration_s=call.ended_s)
+        if call.first_byte_s is not None:
+            self.first_token(strategy=strategy, after_s=call.first_byte_s)
+        engine_s = call.ended_s - call.sent_s
+        self._record_call(Role.GENERALIST, call.model_id, call.outcome, call.usage, call.gpu_s, call.sent_s, engine_s)
+        self._fan_out.observe((PASSTHROUGH,), 1)
+
+    def _record_call(
+        self, role: Role, model_id: str, outcome: Outcome, usage: Usage, gpu_s: float, queue_s: float, engine_s: float
+    ) -> None:
+        known = (role.value, self._model(model_id))
+        self._calls.add((*known, outcome.value))
+        self._tokens.add((*known, "prompt"), usage.prompt_tokens)
+        self._tokens.add((*known, "completion"), usage.completion_tokens)
+        self._tokens.add((*known, "cached"), usage.cached_tokens)
+        self._gpu_s.add(known, gpu_s)
+        self._queue.observe(known[:1], queue_s)
+        self._engine_time.observe(known, engine_s)
 
     def traces_exported(self, result: str, count: int) -> None:
         """Count traces that were sent to an OpenTelemetry collector, failed to be, or were dropped for want of room."""

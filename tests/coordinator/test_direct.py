@@ -4,11 +4,12 @@ from dataclasses import replace
 
 import pytest
 
-from appliance.coordinator.options import Roles
+from appliance.coordinator.options import Roles, Sampling
+from appliance.domain.model import Role
 from appliance.domain.request import CallContext, ContentDelta, EngineCall, ReasoningDelta
 from appliance.domain.trace import Outcome
-from appliance.errors import ContextTooLong, EngineRejected, EngineUnavailable
-from tests.coordinator.house import OPTIONS, asks, content, events_of, finished, house, reasoning
+from appliance.errors import BudgetExhausted, ContextTooLong, EngineRejected, EngineUnavailable
+from tests.coordinator.house import OPTIONS, asks, budgeted, content, events_of, finished, house, reasoning
 from tests.fakes.scripted_client import Reply
 from tests.fakes.virtual_time import run
 
@@ -142,5 +143,35 @@ def test_a_limit_of_the_callers_is_kept() -> None:
         with pytest.raises(ContextTooLong):
             await events_of(built, asks("hi", max_tokens=9))
         assert len(built.client.asked) == 1
+
+    run(main())
+
+
+def test_a_budget_below_the_longest_answer_makes_it_shorter_and_says_so() -> None:
+    async def main() -> None:
+        built = house(options=budgeted(tokens=100))
+        events = await events_of(built, asks("What is 12*7-5?"))
+        prompt = 8 + 8  # sixteen characters, and a message
+        assert content(events) == "79"
+        [asked] = built.client.asked
+        assert asked.call.max_tokens == 64  # it fits as it is
+        built = house(options=replace(budgeted(tokens=100), sampling={Role.GENERALIST: Sampling(max_tokens=500)}))
+        events = await events_of(built, asks("What is 12*7-5?"))
+        [asked] = built.client.asked
+        assert asked.call.max_tokens == 100 - prompt
+        assert [left.step for left in finished(events).reduced] == ["a shorter answer"]
+        assert built.trace.reduced[0].reason == "500 tokens may be needed, the request has 84 left"
+        assert "reduced: a shorter answer" in reasoning(events)
+
+    run(main())
+
+
+@pytest.mark.parametrize(("tokens", "wanted"), [(70, None), (70, 60)])
+def test_an_answer_of_a_few_words_or_shorter_than_the_caller_wants_is_an_error(tokens: int, wanted: int | None) -> None:
+    async def main() -> None:
+        built = house(options=budgeted(tokens=tokens))
+        with pytest.raises(BudgetExhausted, match="tokens"):
+            await events_of(built, asks("What is 12*7-5?", max_tokens=wanted))
+        assert not built.client.asked
 
     run(main())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import replace
 from typing import Any
 
@@ -11,6 +12,7 @@ from appliance.coordinator.options import CoordinatorOptions, DirectRule, Roles
 from appliance.coordinator.router import Router
 from appliance.coordinator.routing_options import Condition, EffortLimits, Rule
 from appliance.domain.request import ChatMessage, ChatRequest, Effort
+from appliance.domain.strategy import HeadChoice
 from appliance.domain.trace import Decision
 from appliance.errors import ConfigError, InvalidRequest
 
@@ -199,3 +201,54 @@ def test_a_choice_that_cant_be_had_is_refused(request_: ChatRequest, options: di
     with pytest.raises(InvalidRequest, match=words) as refused:
         decision(request_, **options)
     assert refused.value.param == "strategy"
+
+
+def with_head(
+    request: ChatRequest, choice: HeadChoice | None, **options: Any
+) -> tuple[Decision, list[tuple[str, ...]]]:
+    """The decision, and the strategies that the head was asked about."""
+    asked_about: list[tuple[str, ...]] = []
+
+    def suggest(_prompt: str, strategies: Collection[str]) -> HeadChoice | None:
+        asked_about.append(tuple(strategies))
+        return choice
+
+    router = Router(replace(OPTIONS, **options).at(request.effort), KNOWN)
+    return router.decide(request, "acme", suggest), asked_about
+
+
+def test_a_learned_head_decides_before_the_cues() -> None:
+    found, about = with_head(asked("hi"), HeadChoice("debate", "head 7: debate", shadow=False))
+    assert found == Decision("debate", ("head 7: debate",), "debate", head_decided=True)
+    assert about == [("direct", "plan_execute_verify", "debate", "short")]
+
+
+def test_in_shadow_it_stands_on_paper() -> None:
+    found, _ = with_head(asked("hi"), HeadChoice("debate", "head 7: debate", shadow=True))
+    assert (found.strategy, found.reasons) == ("direct", ("0 cues < 2",))
+    assert (found.head_strategy, found.head_decided) == ("debate", False)
+
+
+def test_where_it_says_nothing_the_cues_decide() -> None:
+    found, _ = with_head(asked("hi"), None)
+    assert found == Decision("direct", ("0 cues < 2",))
+
+
+def test_it_is_asked_about_what_the_effort_allows_only() -> None:
+    _, about = with_head(asked("hi", effort=Effort.LOW), None)
+    assert about == [("direct",)]
+
+
+@pytest.mark.parametrize(
+    ("request_", "options"),
+    [
+        (asked("hi"), {"rules": (Rule("r", "short", Condition(pattern="hi")),)}),
+        (asked("hi", strategy="short"), {"allow_choice": True}),
+        (asked("hi", sampling={"logprobs": True}), {}),
+    ],
+)
+def test_it_is_not_asked_where_something_decided_before(request_: ChatRequest, options: dict[str, Any]) -> None:
+    found, about = with_head(request_, HeadChoice("debate", "head", shadow=False), **options)
+    assert about == []
+    assert found.strategy != "debate"
+    assert not found.head_decided

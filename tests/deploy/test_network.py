@@ -88,7 +88,6 @@ def test_who_reaches_whom_within_the_release(variant: str) -> None:
     expected = {("gateway", "pack")}
     expected |= {("test", "gateway")} if "test" in known else set()
     expected |= {("gateway", "database")} if "database" in known else set()
-    expected |= {("pack", "pack")} if variant == "group" else set()
     assert open_ways == expected
     assert not reaches(variant, known["gateway"], known["pack"], 22)
 

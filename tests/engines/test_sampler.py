@@ -93,6 +93,19 @@ def test_without_a_process_only_the_plan_is_known(tmp_path: Path) -> None:
     assert absent == EngineFigures(planned_bytes=1000)
 
 
+def test_memory_is_looked_at_anew_while_an_engine_starts_and_then_seldom(tmp_path: Path) -> None:
+    world = World(tmp_path)
+
+    def grown(state: EngineState = EngineState.READY) -> None:
+        assert world.bytes is not None
+        world.bytes += 1
+        world.fleet.publish((replace(READY, state=state),))
+
+    seen = looks(world, lambda: grown(EngineState.STARTING), lambda: grown(EngineState.STARTING), *[grown] * 5)
+    assert [figures.measured_bytes for figures in seen] == [901, 902, 903, 903, 903, 906, 906]
+    assert [size for *_, size in world.judged] == [903, 903, 903, 906, 906]
+
+
 def test_another_process_starts_from_nothing(tmp_path: Path) -> None:
     world = World(tmp_path)
     _, again = looks(

@@ -78,9 +78,21 @@ def text_chunk(event: dict[str, Any]) -> dict[str, Any]:
     return {**event, "object": "text_completion", "choices": choices}
 
 
+def _tool_calls(answer: Answer) -> dict[str, Any]:
+    """The calls that a stream would bring in pieces, whole."""
+    calls: dict[int, dict[str, Any]] = {}
+    for piece in (piece for delta in answer.deltas for piece in delta.get("tool_calls") or ()):
+        function = piece["function"]
+        call = calls.setdefault(piece["index"], {**piece, "function": {"name": "", "arguments": ""}})
+        call.pop("index", None)
+        for name, said in function.items():
+            call["function"][name] += said
+    return {"tool_calls": list(calls.values())} if calls else {}
+
+
 def completion(name: str, model: str, body: Body, answer: Answer, tokens: Sequence[str], finish: str) -> dict[str, Any]:
     """A whole answer."""
-    message = {"role": "assistant", "content": "".join(tokens)} | dict(answer.delta)
+    message = {"role": "assistant", "content": "".join(tokens)} | dict(answer.delta) | _tool_calls(answer)
     choice = {
         "index": 0,
         "message": message,

@@ -43,7 +43,12 @@ class Door:
 
 def report(error: Exception, exchange: Exchange) -> None:
     """Note an error for the access log; one that nobody foresaw is logged with its frames."""
+    exchange.error = reported(error)
+
+
+def reported(error: Exception) -> str:
+    """The word for an error in the access log; one that nobody foresaw is logged with its frames."""
     answer = translate(error)
-    exchange.error = answer.code or type(error).__name__
     if answer.status == 500:
         _log.error("unforeseen error", exc_info=error)
+    return answer.code or type(error).__name__

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import secrets
 import time
 
 import structlog
@@ -11,11 +10,21 @@ from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from appliance.gateway import exchange as exchanges
-from appliance.gateway.exchange import Exchange, make_id
+from appliance.gateway.exchange import Exchange, make_id, make_trace_id
 
 _SANE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:-]{0,127}")
 _TRACEPARENT = re.compile(r"00-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}")
 """W3C Trace Context, version 00: trace id, span id, flags."""
+
+
+def sane_request_id(given: str) -> str | None:
+    """The caller's own id of a request, where it may be written into logs and headers."""
+    return given if _SANE.fullmatch(given) else None
+
+
+def sane_traceparent(given: str) -> str | None:
+    """The caller's own trace, where it is one."""
+    return given if _TRACEPARENT.fullmatch(given) else None
 
 
 class RequestIds:
@@ -30,13 +39,12 @@ class RequestIds:
             await self._app(scope, receive, send)
             return
         headers = Headers(scope=scope)
-        given, traceparent = headers.get("x-request-id", ""), headers.get("traceparent", "")
-        request_id = given if _SANE.fullmatch(given) else make_id("req")
+        request_id = sane_request_id(headers.get("x-request-id", "")) or make_id("req")
         exchange = Exchange(
             request_id=request_id,
-            trace_id=secrets.token_hex(16),
+            trace_id=make_trace_id(),
             started_s=time.monotonic(),
-            traceparent=traceparent if _TRACEPARENT.fullmatch(traceparent) else None,
+            traceparent=sane_traceparent(headers.get("traceparent", "")),
         )
         exchange.headers.append((b"x-request-id", request_id.encode()))
         exchanges.attach(scope, exchange)

@@ -100,7 +100,12 @@ cluster:
 {{- range .root.Values.turn_groups -}}
 {{- if has (first .engines) $ids -}}{{- $turns = append $turns . -}}{{- end -}}
 {{- end -}}
-{{- toYaml (dict "packs" (list (pick .pack "name" "node" "gpus" "gpu_ids" "engines")) "turn_groups" $turns) -}}
+{{- $engines := list -}}
+{{- range .pack.engines -}}
+{{- $engines = append $engines (merge (dict) . (dict "tensor_parallel_size" 1 "gpu_memory_utilization" 0.9)) -}}
+{{- end -}}
+{{- $pack := merge (dict "engines" $engines) (pick .pack "name" "node" "gpus" "gpu_ids") (dict "node" "") -}}
+{{- toYaml (dict "packs" (list $pack) "turn_groups" $turns) -}}
 {{- end -}}
 
 {{/* Seconds that an answer in flight gets when an engine stops: the configuration's, else its default. */}}

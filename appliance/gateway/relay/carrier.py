@@ -1,0 +1,415 @@
+"""Carries one request to its engine and the answer's bytes back, once more elsewhere where that is safe.
+
+`carry` (whatever way it ends, everything is given back and accounted for) → `_carried` → `_head` (retries, before the
+first byte) → `_whole` or `_streamed`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Final, Protocol
+
+import orjson
+from starlette.types import Receive, Send
+
+from appliance.access.limits import Admitted, Limits
+from appliance.dispatch.breaker import Sign
+from appliance.dispatch.dispatcher import Dispatcher
+from appliance.dispatch.places import Place, Under, sign_of
+from appliance.domain.request import Usage
+from appliance.domain.tenant import Tenant
+from appliance.domain.trace import Outcome
+from appliance.domain.usage import PassThroughCall
+from appliance.engines.refusals import message_of, raise_rejected, too_late
+from appliance.engines.relay_client import RelayClient, broken_off, request_bytes
+from appliance.engines.relay_connection import AnswerBroken, RelayConnection
+from appliance.errors import ApplianceError, EngineRejected, EngineUnavailable
+from appliance.gateway.error_responses import translate
+from appliance.gateway.exchange import make_id, make_trace_id
+from appliance.gateway.middleware.door import reported
+from appliance.gateway.relay.passage import Passage, Rounds
+from appliance.gateway.relay.tail import DONE, StreamTail, Unreadable, whole_answer
+from appliance.gateway.relay.wish import Wish
+from appliance.gateway.sse import KEEP_ALIVE
+
+_GONE: Final = 499
+"""Status for the log and the metrics, as nginx has it; nobody is there to receive it."""
+_LEFT: Final = "the caller went away"
+_STOPPED: Final = "the gateway stopped"
+
+Headers = list[tuple[bytes, bytes]]
+
+
+class Accounts(Protocol):
+    """Who hears of requests: the ledger, the metrics, the access log. Nothing of it waits or fails."""
+
+    def begun(self) -> None:
+        """A request was taken."""
+
+    def ended(self, call: PassThroughCall, error: str) -> None:
+        """It is over; `error` is the word for the access log where it did not end well."""
+
+
+@dataclass(slots=True, eq=False)
+class Load:
+    """A request with a place on an engine. Times are on the carrier's clock."""
+
+    path: str
+    tenant: Tenant
+    wish: Wish
+    under: Under
+    place: Place | None
+    admitted: Admitted
+    request_id: str | None
+    traceparent: str | None
+    started_s: float
+    deadline_s: float
+    prefix: int | None = None
+    trace_id: str = field(default_factory=make_trace_id)
+
+
+@dataclass(slots=True, eq=False)
+class _Course:
+    """How it goes: what is known of a load while it is carried."""
+
+    load: Load
+    passage: Passage
+    send: Send
+    headers: Headers
+    request_id: str
+    last_place: Place
+    attempts: int = 1
+    status: int | None = None
+    sent_s: float = 0.0
+    first_byte_s: float | None = None
+    usage: Usage | None = None
+    events: int = 0
+    finish_reason: str | None = None
+    outcome: Outcome = Outcome.ERROR
+    error: str = ""
+    word: str = ""
+
+
+class Carrier:
+    """Carries loads. One instance belongs to one event loop; `clock` is monotonic seconds."""
+
+    def __init__(
+        self,
+        dispatcher: Dispatcher,
+        client: RelayClient,
+        limits: Limits,
+        accounts: Accounts,
+        rounds: Rounds,
+        clock: Callable[[], float] = time.monotonic,
+        wall_clock: Callable[[], float] = time.time,
+    ) -> None:
+        self._dispatcher = dispatcher
+        self._client = client
+        self._limits = limits
+        self._accounts = accounts
+        self._rounds = rounds
+        self._clock = clock
+        self._wall_clock = wall_clock
+
+    async def carry(self, load: Load, receive: Receive, send: Send) -> None:
+        """To its engine and back; the answer, or what went wrong, has been sent when this returns."""
+        task, place = asyncio.current_task(), load.place
+        assert task is not None
+        assert place is not None
+        streamed = load.wish.streamed
+        passage = Passage(task, receive, load.started_s, load.deadline_s, streamed, load.started_s)
+        request_id = load.request_id or make_id("req")
+        headers = [(b"x-request-id", request_id.encode()), (b"x-trace-id", load.trace_id.encode())]
+        headers += self._limits.headers(load.tenant, load.started_s)
+        course = _Course(load, passage, send, headers, request_id, place)
+        self._accounts.begun()
+        self._rounds.join(passage)
+        try:
+            await self._carried(course)
+            course.outcome = Outcome.OK
+        except asyncio.CancelledError:
+            if not (passage.gone or passage.late):
+                course.outcome, course.word = Outcome.CANCELLED, _STOPPED
+                raise
+            task.uncancel()
+            await self._cut_short(course)
+        except Exception as error:  # the door of this path
+            await self._failed(course, error)
+        finally:
+            self._over(course)
+
+    async def _carried(self, course: _Course) -> None:
+        load = course.load
+        body = orjson.dumps(load.wish.down)
+        if load.wish.streamed:
+            await self._streamed(course, body)
+        else:
+            await self._whole(course, body)
+
+    async def _whole(self, course: _Course, down: bytes) -> None:
+        """The answer is read to its end before any of it goes on: only then it is known that it was not broken off."""
+        while True:
+            connection = await self._head(course, down)
+            place = course.last_place
+            try:
+                body = await _whole_body(connection)
+                said = whole_answer(body)
+                course.usage, course.finish_reason = said.usage, said.finish_reason
+                if said.aborted:
+                    raise EngineUnavailable(f"engine {place.engine.engine_id} broke off its answer; it is stopping")
+            except (AnswerBroken, Unreadable, EngineUnavailable) as error:
+                self._elsewhere(course, _ours(place, error))
+                continue
+            break
+        start = [
+            (b"content-type", connection.content_type or b"application/json"),
+            (b"content-length", b"%d" % len(body)),
+            *course.headers,
+        ]
+        self._leave(course, Sign.WORKS, connection)
+        course.first_byte_s = self._clock()
+        course.status = 200
+        await course.send({"type": "http.response.start", "status": 200, "headers": start})
+        await course.send({"type": "http.response.body", "body": body})
+
+    async def _streamed(self, course: _Course, down: bytes) -> None:
+        while True:
+            connection = await self._head(course, down)
+            try:
+                rest = await self._flowed(course, connection)
+            except ApplianceError as error:
+                self._elsewhere(course, error)
+                continue
+            break
+        self._leave(course, Sign.WORKS, connection)
+        await self._say(course, rest + DONE, last=True)
+
+    async def _flowed(self, course: _Course, connection: RelayConnection) -> bytes:
+        """All pieces as they come, but for the last words, which are returned."""
+        wish, place = course.load.wish, course.last_place
+        tail = StreamTail(wish.keeps_usage, wish.choices)
+        try:
+            while not tail.done and tail.failed is None:
+                piece = await connection.piece()
+                if piece is None:
+                    break
+                if piece:
+                    onward = tail.take(piece)
+                    if onward:
+                        await self._say(course, onward)
+                else:
+                    await self._nudged(course)
+            rest = tail.rest()
+        except (AnswerBroken, Unreadable) as error:
+            raise _ours(place, error) from None
+        finally:
+            course.usage, course.finish_reason, course.events = tail.usage, tail.finish_reason, tail.events
+        if not tail.sound:
+            raise _broken(place, tail)
+        return rest
+
+    async def _head(self, course: _Course, down: bytes) -> RelayConnection:
+        """The connection over which the head of an answer with status 200 has come; tried elsewhere where it fails."""
+        while True:
+            place = course.last_place
+            try:
+                return await self._asked(course, place, down)
+            except (EngineUnavailable, EngineRejected) as error:
+                self._elsewhere(course, error)
+
+    def _elsewhere(self, course: _Course, error: ApplianceError) -> None:
+        """Another place for what failed before its first byte; the error where there is none, or it is not safe."""
+        load, place = course.load, course.last_place
+        self._leave(course, sign_of(error))
+        if course.passage.begun or course.attempts > 1:
+            raise error
+        failed = {place.engine.engine_id}
+        again = self._dispatcher.place_again(error, load.under, load.prefix, place, failed)
+        if again is None:
+            raise error
+        course.last_place = load.place = again
+        course.attempts += 1
+
+    async def _asked(self, course: _Course, place: Place, down: bytes) -> RelayConnection:
+        engine, load, passage = place.engine, course.load, course.passage
+        request = request_bytes(engine, load.path, load.trace_id, down)
+        course.sent_s = self._clock()
+        connection = await self._client.connected(engine)
+        passage.connection = connection
+        connection.ask(request)
+        try:
+            await self._until_head(course, connection)
+        except AnswerBroken as broken:
+            if broken.begun or not connection.asked_before:
+                raise broken_off(engine, broken) from None
+            # The engine closed a connection that was waiting for its next request: nothing was done for this one.
+            connection = await self._client.connected_anew(engine)
+            passage.connection = connection
+            connection.ask(request)
+            try:
+                await self._until_head(course, connection)
+            except AnswerBroken as again:
+                raise broken_off(engine, again) from None
+        if connection.status != 200:
+            raise_rejected(engine, connection.status, message_of(await _error_body(connection)), "")
+        passage.head_came = True
+        return connection
+
+    async def _until_head(self, course: _Course, connection: RelayConnection) -> None:
+        while not await connection.head():
+            await self._nudged(course)
+
+    async def _nudged(self, course: _Course) -> None:
+        """Something is to be said, unless it was meanwhile."""
+        if course.passage.silent(self._clock(), self._rounds.keep_alive_s):
+            await self._say(course, KEEP_ALIVE)
+
+    async def _say(self, course: _Course, piece: bytes, *, last: bool = False) -> None:
+        passage = course.passage
+        passage.said_s = now_s = self._clock()
+        if not passage.begun:
+            passage.begun, course.status = True, 200
+            connection = passage.connection
+            kind = connection.content_type if connection is not None and passage.head_came else b""
+            headers = [
+                (b"content-type", kind or b"text/event-stream; charset=utf-8"),
+                (b"cache-control", b"no-store"),
+                *course.headers,
+            ]
+            await course.send({"type": "http.response.start", "status": 200, "headers": headers})
+        if course.first_byte_s is None and piece is not KEEP_ALIVE:
+            course.first_byte_s = now_s
+        await course.send({"type": "http.response.body", "body": piece, "more_body": not last})
+
+    async def _cut_short(self, course: _Course) -> None:
+        """The caller left, or its time was up: the engine ends its work as soon as the connection is closed."""
+        self._leave(course, Sign.NOTHING)
+        if course.passage.gone:
+            course.outcome, course.word = Outcome.CANCELLED, _LEFT
+            course.status = course.status or _GONE
+        else:
+            await self._failed(course, too_late(course.last_place.engine))
+
+    async def _failed(self, course: _Course, error: Exception) -> None:
+        """Tell the caller; once the answer has begun, as an event."""
+        self._leave(course, sign_of(error))
+        course.error = str(error) if isinstance(error, ApplianceError) else type(error).__name__
+        course.word = reported(error)
+        answer = translate(error)
+        content = orjson.dumps(answer.body())
+        if course.passage.begun:
+            await course.send({"type": "http.response.body", "body": b"data: " + content + b"\n\n" + DONE})
+            return
+        course.status = answer.status
+        headers = [
+            (b"content-length", b"%d" % len(content)),
+            (b"content-type", b"application/json"),
+            *((name.encode(), value.encode()) for name, value in answer.headers.items()),
+            *course.headers,
+        ]
+        await course.send({"type": "http.response.start", "status": answer.status, "headers": headers})
+        await course.send({"type": "http.response.body", "body": content})
+
+    def _leave(self, course: _Course, sign: Sign, connection: RelayConnection | None = None) -> None:
+        """Give the place back, once, and the connection, which is closed unless its answer was read to the end."""
+        place, passage = course.load.place, course.passage
+        if passage.connection is not None:
+            held, passage.connection = passage.connection, None
+            if connection is None:
+                held.abort()
+            else:
+                self._client.give_back(course.last_place.engine, held)
+        if place is not None:
+            course.load.place = None
+            place.leave(sign)
+
+    def _over(self, course: _Course) -> None:
+        """Whatever way it went."""
+        load, now_s = course.load, self._clock()
+        self._rounds.leave(course.passage)
+        self._leave(course, Sign.NOTHING)
+        usage, estimated = _spent(course)
+        place = course.last_place
+        gpu_s = place.receipt.gpu_s(now_s)
+        self._limits.settle(load.admitted, usage.total_tokens, gpu_s, now_s)
+        started_s = load.started_s
+        self._accounts.ended(
+            PassThroughCall(
+                request_id=course.request_id,
+                trace_id=load.trace_id,
+                tenant=load.tenant.name,
+                requested_model=load.wish.model,
+                model_id=load.wish.model,
+                engine_id=place.engine.engine_id,
+                node=place.engine.node,
+                started_unix_s=self._wall_clock() - (now_s - started_s),
+                sent_s=max(0.0, course.sent_s - started_s),
+                first_byte_s=None if course.first_byte_s is None else course.first_byte_s - started_s,
+                ended_s=now_s - started_s,
+                usage=usage,
+                gpu_s=gpu_s,
+                outcome=course.outcome,
+                status=course.status or _GONE,
+                path=load.path,
+                attempts=course.attempts,
+                finish_reason=course.finish_reason,
+                usage_estimated=estimated,
+                error=course.error,
+                traceparent=load.traceparent,
+            ),
+            course.word,
+        )
+
+
+def _spent(course: _Course) -> tuple[Usage, bool]:
+    """The engine's own count, else an estimate (True); nothing for a call that failed before its first token.
+
+    The first event of a stream says who speaks.
+    """
+    if course.usage is not None:
+        return course.usage, False
+    cut_short = course.passage.gone or course.passage.late or course.outcome is Outcome.CANCELLED
+    if course.outcome is Outcome.OK or course.events > 1 or (cut_short and course.sent_s):
+        return Usage(course.load.wish.prompt_tokens_estimate, max(0, course.events - 1)), True
+    return Usage(), False
+
+
+async def _whole_body(connection: RelayConnection) -> bytes:
+    body = None
+    while body is None:
+        body = await connection.body()
+    return body
+
+
+async def _error_body(connection: RelayConnection) -> bytes:
+    """As far as it comes; the status says enough."""
+    try:
+        return await _whole_body(connection)
+    except AnswerBroken:
+        return b""
+
+
+def _ours(place: Place, error: Exception) -> ApplianceError:
+    engine = place.engine
+    if isinstance(error, AnswerBroken):
+        return broken_off(engine, error)
+    if isinstance(error, Unreadable):
+        return EngineRejected(f"engine {engine.engine_id} sent an answer of an unknown shape: {error}", status=502)
+    assert isinstance(error, ApplianceError)
+    return error
+
+
+def _broken(place: Place, tail: StreamTail) -> ApplianceError:
+    """Why a stream that has ended is no answer."""
+    engine, failed = place.engine, tail.failed
+    if failed is None:
+        return EngineUnavailable(f"engine {engine.engine_id} ended its answer in the middle")
+    if failed.aborted:
+        return EngineUnavailable(f"engine {engine.engine_id} broke off its answer; it is stopping")
+    try:
+        raise_rejected(engine, failed.status, failed.detail, "in the middle of its answer")
+    except ApplianceError as error:
+        return error

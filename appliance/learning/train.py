@@ -1,0 +1,165 @@
+"""Trains a head on outcomes that were logged once: no engine is asked again.
+
+1. A supervised start: ridge regression of every arm's reward on the features, its strength chosen by cross-validation.
+   The rewards of the arms that are chosen out of fold are the evidence that there was something to learn.
+2. Separable CMA-ES (Ros & Hansen 2008, the `cma` library) on what the head is for: the mean reward of the arms that it
+   would choose, softened so that it changes smoothly, estimated on the logged outcomes of all arms.
+3. Of both, the one that does better on a part of the training data that neither saw is kept.
+"""
+
+from __future__ import annotations
+
+import time
+import warnings
+from dataclasses import dataclass
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from appliance.learning.examples import Examples
+from appliance.learning.features import HASHED, SIZE, features
+from appliance.learning.head import Head, stacked
+
+STRENGTHS: Final = (1.0, 3.0, 10.0, 30.0, 100.0, 300.0)
+EVIDENCE: Final = 0.999
+"""Confidence of the evidence: outcomes that have nothing to do with their prompts pass by chance once in a thousand."""
+RESAMPLES: Final = 4_000
+FOLDS: Final = 5
+HELD_BACK: Final = 0.2
+GENERATIONS: Final = 150
+_SOFTNESS: Final = 0.05
+_STEP: Final = 0.02
+
+Rows = NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True)
+class Trained:
+    """A head and how its training went: mean rewards on the part held back, the ridge's strength, seconds.
+
+    `evidence` is how much better than the best fixed arm the choices out of fold were at least, with the confidence
+    EVIDENCE.
+    """
+
+    head: Head
+    evidence: float
+    metrics: dict[str, Any]
+
+
+def train(examples: Examples, worth: float, *, seed: int, generations: int = GENERATIONS) -> Trained:
+    """The same examples and seed give the same head. `worth` is what a GPU-second is worth in quality."""
+    began = time.monotonic()
+    vectors = stacked([features(item.text) for item in examples.items])
+    mean, scale = _scaling(vectors)
+    inputs = np.asarray((vectors - mean) / scale, dtype=np.float64)
+    rewards = examples.rewards(worth)
+    kept, back = _split(len(rewards), seed)
+    strength, gained = _cross_validated(inputs, rewards, seed)
+    start = _ridge(inputs[kept], rewards[kept], strength)
+    evolved = _evolved(start, inputs[kept], rewards[kept], seed, generations) if generations else start
+    before, after = (_value(way, inputs[back], rewards[back]) for way in (start, evolved))
+    if after > before:
+        final, way = _evolved(_ridge(inputs, rewards, strength), inputs, rewards, seed, generations), "sep-CMA-ES"
+    else:
+        final, way = _ridge(inputs, rewards, strength), "ridge"
+    head = Head(
+        examples.arms,
+        final[:, :SIZE].astype(np.float32),
+        final[:, SIZE].astype(np.float32),
+        mean.astype(np.float32),
+        scale.astype(np.float32),
+    )
+    metrics = {
+        "kept": way,
+        "out_of_fold_gain": float(gained.mean()),
+        "evidence": (evidence := _lower_end(gained, seed)),
+        "held_back_reward": {"ridge": before, "sep-CMA-ES": after},
+        "ridge_strength": strength,
+        "seconds": time.monotonic() - began,
+    }
+    return Trained(head, evidence, metrics)
+
+
+def _scaling(vectors: NDArray[np.float32]) -> tuple[Rows, Rows]:
+    """The counts are brought to one scale; hashed features have theirs already."""
+    mean, scale = np.zeros(SIZE), np.full(SIZE, 1.0)
+    counts = vectors[:, HASHED:].astype(np.float64)
+    mean[HASHED:], scale[HASHED:] = counts.mean(axis=0), counts.std(axis=0) + 1e-3
+    return mean, scale
+
+
+def _split(count: int, seed: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    order = np.random.default_rng(seed).permutation(count)
+    back = max(1, round(count * HELD_BACK))
+    return (order[back:], order[:back]) if count > back else (order, order)
+
+
+def _ridge(inputs: Rows, rewards: Rows, strength: float) -> Rows:
+    """Arms × (features and bias); the dual form, since there are more features than tasks."""
+    middle = rewards.mean(axis=0)
+    kernel = inputs @ inputs.T + strength * np.eye(len(inputs))
+    weights = np.linalg.solve(kernel, rewards - middle).T @ inputs
+    return np.hstack([weights, middle[:, None]])
+
+
+def _cross_validated(inputs: Rows, rewards: Rows, seed: int) -> tuple[float, NDArray[np.float64]]:
+    """The strength with the best mean reward out of fold (the strongest of equals), and what it gained for each task.
+
+    The gain is that over the arm which was best on the other folds. All folds share one kernel, all strengths of a
+    fold one decomposition of it.
+    """
+    folds = np.array_split(np.random.default_rng(seed).permutation(len(inputs)), min(FOLDS, len(inputs)))
+    if len(folds) < 2:
+        return STRENGTHS[-1], np.zeros(len(inputs))
+    kernel = inputs @ inputs.T
+    gains = {strength: np.zeros(len(inputs)) for strength in STRENGTHS}
+    for place, fold in enumerate(folds):
+        rest = np.concatenate([other for number, other in enumerate(folds) if number != place])
+        middle = rewards[rest].mean(axis=0)
+        values, vectors = np.linalg.eigh(kernel[np.ix_(rest, rest)])
+        turned, across = vectors.T @ (rewards[rest] - middle), kernel[np.ix_(fold, rest)] @ vectors
+        for strength, gained in gains.items():
+            chosen = (across @ (turned / (values + strength)[:, None]) + middle).argmax(axis=1)
+            gained[fold] = rewards[fold, chosen] - rewards[fold, middle.argmax()]
+    best = max(STRENGTHS, key=lambda strength: (gains[strength].mean(), strength))
+    return best, gains[best]
+
+
+def _lower_end(gains: NDArray[np.float64], seed: int) -> float:
+    draws = np.random.default_rng(seed).integers(0, len(gains), size=(RESAMPLES, len(gains)))
+    return float(np.quantile(gains[draws].mean(axis=1), 1 - EVIDENCE))
+
+
+def _value(weights: Rows, inputs: Rows, rewards: Rows) -> float:
+    """Mean reward of the arms with the highest scores."""
+    chosen = _scores(weights, inputs).argmax(axis=1)
+    return float(rewards[np.arange(len(rewards)), chosen].mean())
+
+
+def _scores(weights: Rows, inputs: Rows) -> Rows:
+    return np.asarray(inputs @ weights[:, :SIZE].T + weights[:, SIZE])
+
+
+def _soft_value(weights: Rows, inputs: Rows, rewards: Rows) -> float:
+    scores = _scores(weights, inputs) / _SOFTNESS
+    odds = np.exp(scores - scores.max(axis=1, keepdims=True))
+    return float((odds / odds.sum(axis=1, keepdims=True) * rewards).sum(axis=1).mean())
+
+
+def _evolved(start: Rows, inputs: Rows, rewards: Rows, seed: int, generations: int) -> Rows:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # it would like to plot
+        import cma
+    shape = start.shape
+
+    def loss(flat: NDArray[np.float64]) -> float:
+        return -_soft_value(flat.reshape(shape), inputs, rewards)
+
+    options = {"CMA_diagonal": True, "seed": seed + 1, "maxiter": generations, "verbose": -9, "verb_log": 0}
+    search = cma.CMAEvolutionStrategy(start.ravel(), _STEP, options)
+    while not search.stop():
+        asked = search.ask()
+        search.tell(asked, [loss(one) for one in asked])
+    best = search.result.xfavorite
+    return np.asarray(best, dtype=np.float64).reshape(shape)

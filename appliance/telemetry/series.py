@@ -1,0 +1,88 @@
+"""Counters and histograms that one thread writes: a dict and a list each, without a lock.
+
+The client library's own take a lock and find the child by its labels each time, several microseconds for what a
+request counts. Names and form of the exposition are the same; whoever reads them notices nothing.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections.abc import Iterable, Sequence
+
+from prometheus_client import CollectorRegistry
+from prometheus_client.core import CounterMetricFamily, HistogramMetricFamily
+from prometheus_client.registry import Collector
+from prometheus_client.utils import floatToGoString
+
+Labels = tuple[str, ...]
+
+
+class Counts(Collector):
+    """A counter by labels. `name` has no `_total` at its end."""
+
+    def __init__(self, name: str, documentation: str, labels: Sequence[str], registry: CollectorRegistry) -> None:
+        self._name = name
+        self._documentation = documentation
+        self._labels = tuple(labels)
+        self._values: dict[Labels, float] = {}
+        registry.register(self)
+
+    def add(self, labels: Labels, amount: float = 1.0) -> None:
+        """Count so much more; one value for each label, in their order."""
+        self._values[labels] = self._values.get(labels, 0.0) + amount
+
+    def collect(self) -> Iterable[CounterMetricFamily]:
+        """What was counted."""
+        family = CounterMetricFamily(self._name, self._documentation, labels=self._labels)
+        for labels, value in self._values.items():
+            family.add_metric(labels, value)
+        return [family]
+
+    def describe(self) -> Iterable[CounterMetricFamily]:
+        """Its name, before anything was counted."""
+        return [CounterMetricFamily(self._name, self._documentation, labels=self._labels)]
+
+
+class Buckets(Collector):
+    """A histogram by labels. `bounds` rise; what is above the last one counts in +Inf."""
+
+    def __init__(
+        self,
+        name: str,
+        documentation: str,
+        labels: Sequence[str],
+        bounds: Sequence[float],
+        registry: CollectorRegistry,
+    ) -> None:
+        self._name = name
+        self._documentation = documentation
+        self._labels = tuple(labels)
+        self._bounds = tuple(float(bound) for bound in bounds)
+        self._counts: dict[Labels, list[int]] = {}
+        self._sums: dict[Labels, float] = {}
+        registry.register(self)
+
+    def observe(self, labels: Labels, value: float) -> None:
+        """Count one value."""
+        counts = self._counts.get(labels)
+        if counts is None:
+            counts = self._counts[labels] = [0] * (len(self._bounds) + 1)
+            self._sums[labels] = 0.0
+        counts[bisect_left(self._bounds, value)] += 1
+        self._sums[labels] += value
+
+    def collect(self) -> Iterable[HistogramMetricFamily]:
+        """What was counted, each bucket with those below it."""
+        family = HistogramMetricFamily(self._name, self._documentation, labels=self._labels)
+        names = [*map(floatToGoString, self._bounds), "+Inf"]
+        for labels, counts in self._counts.items():
+            total, buckets = 0, []
+            for name, count in zip(names, counts, strict=True):
+                total += count
+                buckets.append((name, float(total)))
+            family.add_metric(labels, buckets, self._sums[labels])
+        return [family]
+
+    def describe(self) -> Iterable[HistogramMetricFamily]:
+        """Its name, before anything was counted."""
+        return [HistogramMetricFamily(self._name, self._documentation, labels=self._labels)]
