@@ -7,13 +7,13 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
+from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
 
 from appliance.bootstrap.lineup import Lineup
 from appliance.bootstrap.planning import with_geometry
 from appliance.bootstrap.pool import pool_entries, pool_models
 from appliance.config import Settings, describe
-from appliance.domain.engine import Device, Span
+from appliance.domain.engine import Device
 from appliance.domain.gpu import Gpu
 from appliance.domain.placement import Pack, PlacementPlan, PlannedEngine, PlannedGpu, TurnGroup
 from appliance.errors import ConfigError
@@ -21,16 +21,6 @@ from appliance.inventory.nvml import list_gpus
 
 _SMALLER = 0.97
 """Cards of one kind differ by a few MB."""
-
-
-class _SpanValues(BaseModel):
-    """An engine over several nodes; each of them has this plan."""
-
-    model_config = ConfigDict(extra="forbid")
-
-    nodes: int = Field(ge=2)
-    pipeline_parallel_size: int = Field(ge=1)
-    leader: str = Field(min_length=1)
 
 
 class _EngineValues(BaseModel):
@@ -48,7 +38,7 @@ class _EngineValues(BaseModel):
     max_num_seqs: int
     max_num_batched_tokens: int
     enable_sleep_mode: bool = False
-    span: _SpanValues | None = None
+    pipeline_parallel_size: int = 1
 
 
 class _PackValues(BaseModel):
@@ -198,5 +188,5 @@ def _engine(said: _EngineValues, node: str, turns: Mapping[str, str]) -> Planned
         requests_per_s=0.0,
         share=0.0,
         turn_group=turns.get(said.id, ""),
-        span=None if said.span is None else Span(**said.span.model_dump()),
+        pipeline_parallel_size=said.pipeline_parallel_size,
     )

@@ -20,18 +20,16 @@ class Device(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Span:
-    """How one engine is divided over the GPUs of several nodes.
+class EngineGroup:
+    """Nodes that run one engine together, in vLLM's own mode for several nodes.
 
-    `pipeline_parallel_size` stages of layers; all ranks meet at `leader` (host) and `port`, where the first of the
-    nodes is, which is the one that answers. `rank` counts the nodes, from 0.
+    This one is `rank` of `nodes`; rank 0 answers requests. All of them meet at `leader`:`port`.
     """
 
     nodes: int
-    pipeline_parallel_size: int
+    rank: int
     leader: str
-    port: int = 29500
-    rank: int = 0
+    port: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +41,6 @@ class EngineSpec:
     cache, because vLLM checks it first. Of the engines with the same `turn_group` one is awake at a time (empty: it is
     awake all the time); the others sleep at vLLM's `sleep_level`, where 0 means that they are stopped instead. The
     parsers are vLLM's, for the model's way of calling tools and of thinking. `task` is what it makes of a prompt.
-    `span` is None where it stands on one node; else `gpu_ids` are those of the node of its rank.
     """
 
     engine_id: str
@@ -59,6 +56,7 @@ class EngineSpec:
     dtype: str = "auto"
     gpu_ids: tuple[str, ...] = ()
     tensor_parallel_size: int = 1
+    pipeline_parallel_size: int = 1
     gpu_memory_utilization: float = 0.9
     enforce_eager: bool = False
     cpu_threads: int = 1
@@ -69,7 +67,7 @@ class EngineSpec:
     sleep_level: int = 0
     node: str = LOCAL_NODE
     task: EngineTask = EngineTask.GENERATE
-    span: Span | None = None
+    group: EngineGroup | None = None
 
 
 class EngineState(StrEnum):

@@ -6,7 +6,6 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import PurePath
 
-from appliance.domain.engine import Span
 from appliance.domain.model import Model
 
 
@@ -53,8 +52,7 @@ class PlannedEngine:
 
     `booked_bytes` is all that it may take of each of its GPUs, made of `weights_bytes`, `kv_cache_memory_bytes` and
     the rest. `requests_per_s` is an estimate: whole requests that it keeps up with in its `share` of the GPUs' time.
-    `turn_group` is empty where it is awake all the time. `span` is given, never planned: the solver places engines on
-    one node.
+    `turn_group` is empty where it is awake all the time.
     """
 
     engine_id: str
@@ -75,7 +73,7 @@ class PlannedEngine:
     roles: tuple[str, ...] = ()
     turn_group: str = ""
     asleep_bytes: int = 0
-    span: Span | None = None
+    pipeline_parallel_size: int = 1
 
     @property
     def place(self) -> tuple[str, str, tuple[str, ...]]:

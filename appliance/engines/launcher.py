@@ -15,7 +15,7 @@ from typing import Protocol
 from appliance.domain.engine import Device, EngineSpec, EngineState, EngineStatus
 from appliance.engines import guardian, in_engine
 from appliance.engines.client import EngineClient
-from appliance.engines.command import EngineCommand, engine_command, follower_command
+from appliance.engines.command import EngineCommand, engine_command
 from appliance.engines.log import EngineLog, open_log
 from appliance.engines.ports import is_free
 from appliance.engines.processes import end_leftovers, group_members, kill_group, record_of
@@ -85,21 +85,9 @@ def vllm_commands(
     )
 
 
-def vllm_follower(spec: EngineSpec, python: Path, cache_dir: Path, environment: Mapping[str, str]) -> EngineCommand:
-    """`follower_command` in the same way."""
-    return follower_command(
-        spec,
-        python=str(python.absolute()),
-        in_engine=str(Path(in_engine.__file__).parent),
-        cache_dir=str(cache_dir.absolute()),
-        environment=environment,
-    )
-
-
 def status_of(spec: EngineSpec, api_key: str, state: EngineState = EngineState.READY) -> EngineStatus:
     """`spec` as an engine of the fleet."""
     host = f"[{spec.host}]" if ":" in spec.host else spec.host
-    stages = 1 if spec.span is None else spec.span.pipeline_parallel_size
     return EngineStatus(
         engine_id=spec.engine_id,
         model_id=spec.model_id,
@@ -109,7 +97,7 @@ def status_of(spec: EngineSpec, api_key: str, state: EngineState = EngineState.R
         max_model_len=spec.max_model_len,
         max_num_seqs=spec.max_num_seqs,
         turn_group=spec.turn_group,
-        devices=spec.tensor_parallel_size * stages if spec.device is Device.CUDA else 1,
+        devices=spec.tensor_parallel_size * spec.pipeline_parallel_size if spec.device is Device.CUDA else 1,
         node=spec.node,
         task=spec.task,
     )

@@ -31,6 +31,7 @@ EVERYTHING = {
     "global": {"imageRegistry": "registry.internal:5000", "imagePullSecrets": ["pull"]},
     "gateway": {
         "replicas": 2,
+        "files": "policies",
         "nodeSelector": {"role": "front"},
         "tolerations": [{"key": "front", "operator": "Exists"}],
         "priorityClassName": "serving",

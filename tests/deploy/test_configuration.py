@@ -16,7 +16,6 @@ from appliance.chart import places
 from appliance.chart.settings_part import SET_BY_CHART, without_chart_keys
 from appliance.cli.main import app
 from appliance.config import Settings, load
-from appliance.domain.engine import Span
 from tests.deploy import chart
 from tests.deploy.chart import PROFILES, pods
 
@@ -34,6 +33,7 @@ def test_gateways_read_a_good_configuration(variant: str, tmp_path: Path) -> Non
     coordinator_options(settings)
     assert (settings.server.host, settings.server.port) == ("0.0.0.0", 8000)
     assert settings.server.require_api_key
+    assert settings.access.pepper_file == Path("/etc/appliance/secrets/pepper")
     (gateway,) = (pod for pod in pods(variant) if pod.labels["app.kubernetes.io/component"] == "gateway")
     probes = {
         gateway.spec["containers"][0][f"{kind}Probe"]["httpGet"]["path"]
@@ -100,12 +100,11 @@ def test_each_pack_finds_itself_in_its_plan(variant: str, tmp_path: Path) -> Non
         assert bytes_of == [engine["kv_cache_memory_bytes"] for engine in pack["engines"]]
 
 
-def test_the_plan_of_a_group_names_its_leader(tmp_path: Path) -> None:
+def test_the_plan_of_a_group_is_one_engine_over_its_ranks(tmp_path: Path) -> None:
     file = tmp_path / "plan.yaml"
     file.write_text(chart.named("group", "ConfigMap", "-large")["data"]["plan.yaml"], encoding="utf-8")
     (engine,) = read_plan(file).plan.engines
-    assert engine.span == Span(2, 2, "demo-appliance-large-0.demo-appliance-large.ai")
-    assert (engine.tensor_parallel_size, len(engine.gpu_ids)) == (8, 8)
+    assert (engine.tensor_parallel_size, engine.pipeline_parallel_size, len(engine.gpu_ids)) == (8, 2, 8)
 
 
 def test_turns_go_with_their_pack() -> None:
@@ -135,12 +134,11 @@ def test_commands_are_verbs_with_these_options(variant: str) -> None:
     for pod in pods(variant):
         for container in pod.containers:
             if "args" in container:
-                arguments = [argument.replace("$(LWS_WORKER_INDEX)", "1") for argument in container["args"]]
                 place = pod.labels["app.kubernetes.io/component"]
-                found.setdefault(place, set()).add(parsed(arguments))
+                found.setdefault(place, set()).add(parsed(list(container["args"])))
     verbs = {"gateway": {"serve"}, "pack": {"engines", "models verify"}}
     if variant == "group":
-        verbs["rank"] = {"follow", "models verify"}
+        verbs["rank"] = {"engines", "models verify"}
     if variant == "open":
         verbs["pack"] = {"engines"}
     assert found == verbs
@@ -185,8 +183,8 @@ def test_keys_are_random_and_of_full_length() -> None:
         return {key: base64.b64decode(value).decode() for key, value in secret["data"].items()}
 
     first, second = data(), data()
-    assert first.keys() == {"api-keys", "metrics-key", "pack-key", "salt"}
+    assert first.keys() == {"api-keys", "metrics-key", "pack-key", "pepper", "salt"}
     assert all(first[key] != second[key] for key in first)
     assert first["metrics-key"] in first["api-keys"].splitlines()
-    assert len(first["salt"]) >= 32
+    assert min(len(first["salt"]), len(first["pepper"])) >= 32
     assert all(len(key) == 43 for key in first["api-keys"].splitlines())

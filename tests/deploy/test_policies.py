@@ -10,7 +10,7 @@ import pytest
 from tests.deploy import chart
 from tests.deploy.chart import PROFILES, PodPart, pods
 
-SECRETS_OF = {"gateway": {"api-keys", "pack-key", "salt"}, "pack": {"pack-key"}, "database": {"password"}}
+SECRETS_OF = {"gateway": {"api-keys", "pack-key", "pepper", "salt"}, "pack": {"pack-key"}, "database": {"password"}}
 
 
 def every_pod(variant: str) -> list[PodPart]:
@@ -196,9 +196,9 @@ def test_a_group_is_one_engine_over_the_gpus_of_its_nodes() -> None:
     whole = chart.named("group", "LeaderWorkerSet", "-large")["spec"]["leaderWorkerTemplate"]
     leader, worker = (whole[role]["spec"]["containers"][0] for role in ("leaderTemplate", "workerTemplate"))
     assert whole["size"] == 2
+    assert leader["args"] == worker["args"]
     assert leader["args"][0] == "engines"
-    assert worker["args"][0] == "follow"
-    assert worker["args"][-2:] == ["--rank", "$(LWS_WORKER_INDEX)"]
+    assert "ports" not in worker  # who the first is, LeaderWorkerSet tells by LWS_WORKER_INDEX
     assert leader["resources"]["limits"]["nvidia.com/gpu"] == worker["resources"]["limits"]["nvidia.com/gpu"] == "8"
     seconds = leader["startupProbe"]["failureThreshold"] * leader["startupProbe"]["periodSeconds"]
     assert seconds == 60 + 300 + 350e9 / 200e6

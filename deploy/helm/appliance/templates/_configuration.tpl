@@ -34,6 +34,8 @@ server:
   port: 8000
   api_key_file: /etc/appliance/secrets/api-keys
   open_paths: [/health, /ready] # the probes bring no key
+access:
+  pepper_file: /etc/appliance/secrets/pepper
 cluster:
   key_file: /etc/appliance/secrets/pack-key
   salt_file: /etc/appliance/secrets/salt
@@ -66,7 +68,7 @@ ledger:
 
 {{/* What a pack needs to know. Sections that only gateways read are left out, so that a change there restarts no engine. */}}
 {{- define "appliance.packConfig" -}}
-{{- $said := omit (include "appliance.said" . | fromYaml) "coordinator" "policy" "ledger" "server" -}}
+{{- $said := omit (include "appliance.said" . | fromYaml) "access" "bundle" "coordinator" "dispatch" "ledger" "policy" "server" -}}
 {{- $chart := include "appliance.packOwn" . | fromYaml -}}
 {{- toYaml (mergeOverwrite $said (include "appliance.paths" . | fromYaml) $chart) -}}
 {{- end -}}
@@ -119,12 +121,10 @@ cluster:
 {{- ceil (dig "server" "drain_timeout_s" 5.0 $said) | int -}}
 {{- end -}}
 
-{{/* root, group: a group as the pack of its first node; the address is the one that LeaderWorkerSet gives to the leader */}}
+{{/* root, group: a group as the pack of each of its nodes; who is the first, LeaderWorkerSet tells in the environment */}}
 {{- define "appliance.groupPack" -}}
 {{- $ids := list -}}
 {{- range $n := until (int .group.gpus_per_node) -}}{{- $ids = append $ids (toString $n) -}}{{- end -}}
-{{- $name := printf "%s-%s" (include "appliance.fullname" .root) .group.name -}}
-{{- $span := dict "nodes" .group.nodes "pipeline_parallel_size" (.group.pipeline_parallel_size | default 2) "leader" (printf "%s-0.%s.%s" $name $name .root.Release.Namespace) -}}
 {{- $engine := merge (pick .group "model" "kv_cache_memory_bytes") (dict
   "id" (printf "%s-0" .group.model)
   "gpu_ids" $ids
@@ -133,6 +133,6 @@ cluster:
   "max_model_len" (.group.max_model_len | default 4096)
   "max_num_seqs" (.group.max_num_seqs | default 64)
   "max_num_batched_tokens" (.group.max_num_batched_tokens | default 2048)
-  "span" $span) -}}
+  "pipeline_parallel_size" .group.pipeline_parallel_size) -}}
 {{- toYaml (merge (pick .group "name" "weights_bytes" "node_selector" "resources") (dict "node" "" "gpus" .group.gpus_per_node "gpu_ids" $ids "engines" (list $engine))) -}}
 {{- end -}}

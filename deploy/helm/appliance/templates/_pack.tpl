@@ -54,7 +54,7 @@ turn, and the reading of their weights from the slowest disk. Where there is no 
 {{- end -}}
 {{- end -}}
 
-{{/* root, pack, selector, rank (what a further node of a group runs, in place of the supervisor) */}}
+{{/* root, pack, selector, rank (a further node of a group: it has no door) */}}
 {{- define "appliance.packPod" -}}
 {{- $root := .root -}}
 {{- $pack := .pack -}}
@@ -113,7 +113,7 @@ spec:
       image: {{ include "appliance.packImage" . }}
       imagePullPolicy: {{ $root.Values.images.pullPolicy }}
       args:
-        - {{ ternary "follow" "engines" (not (empty .rank)) }}
+        - engines
         - --config
         - /etc/appliance/config/config.yaml
         {{- if $pack.engines }}
@@ -122,12 +122,7 @@ spec:
         - --pack
         - {{ $pack.name }}
         {{- end }}
-        {{- if .rank }}
-        - --rank
-        - {{ .rank }}
-        {{- else }}
         - --log-to-stderr
-        {{- end }}
       env:
         - name: APPLIANCE_PACK_NAME
           valueFrom: {fieldRef: {fieldPath: metadata.name}}
