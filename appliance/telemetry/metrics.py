@@ -141,6 +141,12 @@ class Metrics:
         self._journal_failures = Counter(
             "appliance_journal_failures", "Writes to the journal that failed", registry=registry
         )
+        self._audit_failures = Counter(
+            "appliance_audit_failures", "Writes to the audit chain that failed", registry=registry
+        )
+        self._ledger_failures = Counter(
+            "appliance_ledger_failures", "Writes of usage rows that failed", registry=registry
+        )
         self._exports = Counter(
             "appliance_trace_exports", "Traces for an OpenTelemetry collector by result", ["result"], registry=registry
         )
@@ -190,6 +196,14 @@ class Metrics:
         cell = self._token_gaps.cell((strategy, self._class(tenant_class)))
         for gap_s in gaps_s:
             cell.observe(gap_s)
+
+    def audit_failed(self) -> None:
+        """Count a write to the audit chain that failed."""
+        self._audit_failures.inc()
+
+    def ledger_failed(self) -> None:
+        """Count a write of usage rows that failed."""
+        self._ledger_failures.inc()
 
     def journal_failed(self) -> None:
         """Count a write to the journal that failed."""
