@@ -23,11 +23,13 @@ ApplianceError
 │   ├── BundleIncomplete   parts of it are missing or cut off
 │   ├── BaseMissing        what a differential bundle builds on is not installed
 │   └── ContentRefused     something may not be in a bundle: its format, licence or origin
+├── EgressUnknown          whether something calls out could not be found out on this machine
 ├── LedgerError            what is stored can't be read, or nothing more can be stored
 │   └── AuditFailed        an audit record can't be written, and without it nothing may leave
 ├── BudgetExhausted        a limit of the request was reached and no answer could be given within it
 ├── Overloaded             the appliance has no room at present; try again
 │   └── LimitReached       a tenant has used up one of its limits
+├── AccessUnknown          whether a caller may come in can't be told at present
 ├── AlreadyRunning         another appliance holds the data directory or the port
 └── NotRunning             no appliance answers where one was looked for
 
@@ -154,6 +156,10 @@ class ContentRefused(BundleError):
     """Something may not be in a bundle: its format, licence or origin."""
 
 
+class EgressUnknown(ApplianceError):
+    """Whether something calls out could not be found out on this machine."""
+
+
 class LedgerError(ApplianceError):
     """What is stored can't be read, or nothing more can be stored."""
 
@@ -184,6 +190,10 @@ class LimitReached(Overloaded):
     def __init__(self, message: str, *, retry_after_s: float, limit: str) -> None:
         super().__init__(message, retry_after_s=retry_after_s)
         self.limit = limit
+
+
+class AccessUnknown(ApplianceError):
+    """Whether a caller may come in can't be told at present: what has to be asked does not answer."""
 
 
 class AlreadyRunning(ApplianceError):

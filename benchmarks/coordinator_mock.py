@@ -118,7 +118,8 @@ class Bench:
     async def calls(self, name: str, needs: Needs) -> None:
         """The same calls with nothing around them but their order: prompt, budget, dispatch, usage."""
         clock = asyncio.get_running_loop().time
-        accounts = Accounts(Budget(OPTIONS.budget, clock()), self.coordinator.limits.account(_TENANT).request())
+        limits = self.coordinator.limits
+        accounts = Accounts(Budget(OPTIONS.budget, clock()), limits.account(_TENANT).request(), limits)
         recorder = Recorder(Identity(name, name, "acme", "auto", 0.0), keep_content=False)
         gpu_s_of = self.coordinator.admission.gpu_s_of
         caller = Caller(

@@ -141,6 +141,9 @@ def test_environment_wins_over_the_file(tmp_path: Path) -> None:
         "APPLIANCE_NODE": "gpu-1",
         "APPLIANCE_PACK_URLS": "http://a:8090, http://b:8090/",
         "APPLIANCE_PACK_SERVICE": "packs",
+        "LWS_GROUP_SIZE": "3",
+        "LWS_WORKER_INDEX": "2",
+        "LWS_LEADER_ADDRESS": "big-0.big",
     }
     assert set(environment) == set(ENVIRONMENT_OVERRIDES)
     settings = load(written(tmp_path, changed("server.port", 9000)), environment)
@@ -152,6 +155,7 @@ def test_environment_wins_over_the_file(tmp_path: Path) -> None:
     assert (cluster.door.name, cluster.door.host, cluster.door.port) == ("pack-0-0", "0.0.0.0", 8099)
     assert (cluster.door.engine_host, cluster.door.node) == ("10.0.0.7", "gpu-1")
     assert cluster.discovery.urls == ("http://a:8090", "http://b:8090")
+    assert (cluster.group.size, cluster.group.rank, cluster.group.leader) == (3, 2, "big-0.big")
     assert cluster.discovery.kubernetes.wanted == "kubernetes.io/service-name=packs"
 
 

@@ -20,6 +20,7 @@ TOKENS: Final = "tokens_per_min"
 GPU_HOUR: Final = "gpu_s_per_hour"
 GPU_MONTH: Final = "gpu_s_per_month"
 IN_FLIGHT: Final = "requests_in_flight"
+LEASE: Final = "lease"
 
 _FORGETTING: Final = 0.2
 """Weight of the newest request in the mean duration."""
@@ -36,17 +37,27 @@ class TenantReservation:
 
 @dataclass(slots=True)
 class TenantAccount:
-    """The account of one tenant. `in_flight_share` is the part of its limit that this process may use."""
+    """The account of one tenant.
+
+    Where several processes serve it, `in_flight_share` and the windows' shares are what this one may use, until
+    `lease_until_s`; `short` notes what was refused for want of more, `short_s` when it was, and `waited_s` when
+    somebody last waited for it.
+    """
 
     name: str
     limits: TenantLimits
     in_flight: int = 0
     in_flight_share: float = inf
+    lease_until_s: float = inf
+    waited_s: float = -inf
+    short: dict[str, float] = field(default_factory=dict)
+    short_s: float = -inf
     mean_s: float = 0.0
     requests: Window = field(init=False)
     tokens: Window = field(init=False)
     gpu_s: Window = field(init=False)
     month: Window = field(init=False)
+    unlimited: bool = field(init=False)
 
     def __post_init__(self) -> None:
         said = self.limits
@@ -55,6 +66,7 @@ class TenantAccount:
         self.gpu_s = Window(GPU_HOUR, _or_inf(said.gpu_s_per_hour), HOUR_S)
         self.month = Window(GPU_MONTH, _or_inf(said.gpu_s_per_month), inf)
         self.in_flight_share = min(self.in_flight_share, _or_inf(said.requests_in_flight))
+        self.unlimited = said == _NO_LIMITS
 
     @property
     def windows(self) -> tuple[Window, ...]:
@@ -67,9 +79,19 @@ class TenantAccount:
         held = (self.tokens.held, self.gpu_s.held, self.month.held)
         return not self.in_flight and all(abs(amount) < 1e-6 for amount in held)
 
+    def lack(self, limit: str, amount: float, now_s: float) -> None:
+        """So much more of a limit would have been needed."""
+        self.short[limit], self.short_s = amount, now_s
+
+    def share_of(self, limit: str) -> float:
+        """What this process may use of a limit."""
+        if limit == IN_FLIGHT:
+            return self.in_flight_share
+        return next((window.share for window in self.windows if window.name == limit), 0.0)
+
     def adopt(self, limits: TenantLimits) -> None:
         """Other limits from now on; what was used and is held stays booked."""
-        self.limits = limits
+        self.limits, self.unlimited = limits, limits == _NO_LIMITS
         named = zip(
             self.windows,
             (limits.requests_per_min, limits.tokens_per_min, limits.gpu_s_per_hour, limits.gpu_s_per_month),
@@ -106,11 +128,19 @@ class TenantRequest:
     def enter(self, now_s: float) -> None:
         """Count it in. Raises LimitReached when too many are in flight, or nothing is left of a window."""
         account = self.account
+        if now_s > account.lease_until_s and not account.unlimited:
+            raise LimitReached(
+                f"the limits of tenant {account.name} can't be shared, for the ledger does not answer; try again",
+                retry_after_s=LEAST_RETRY_S,
+                limit=LEASE,
+            )
         if account.in_flight + 1 > account.in_flight_share:
             most = account.limits.requests_in_flight or 0
+            account.lack(IN_FLIGHT, 1.0, now_s)
             raise account.refusal(IN_FLIGHT, most, max(LEAST_RETRY_S, account.mean_s / max(1, most)))
         requests = account.requests
         if requests.limit != inf and requests.free(now_s) < 1:
+            account.lack(REQUESTS, 1.0, now_s)
             raise account.refusal(requests.name, requests.limit, requests.retry_after_s(1, now_s))
         for draw in (self._tokens, self._gpu_s, self._month):
             window = draw.window
@@ -164,7 +194,11 @@ class TenantRequest:
         window = draw.window
         # At least a thousandth of the limit has to come free before a call is worth trying.
         least = max(min(amount, window.limit) - draw.kept, window.limit / 1000)
+        self.account.lack(window.name, least, now_s)
         return self.account.refusal(window.name, window.limit, window.retry_after_s(least, now_s))
+
+
+_NO_LIMITS: Final = TenantLimits()
 
 
 def _or_inf(limit: float | None) -> float:

@@ -5,7 +5,7 @@ Everything here is synchronous and takes microseconds. One instance belongs to o
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from math import inf
 from typing import Final
@@ -24,10 +24,11 @@ NOTHING_ALLOWED: Final = TenantLimits(0, 0, 0, 0.0, 0.0)
 
 @dataclass(slots=True)
 class Admitted:
-    """A call that may be sent; `settle` ends it."""
+    """A call that may be sent; `settle` ends it. Without limits there is nothing to hold."""
 
-    request: TenantRequest
-    reservation: TenantReservation
+    account: TenantAccount
+    request: TenantRequest | None = None
+    reservation: TenantReservation | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,17 +40,17 @@ class Refused:
     retry_after_s: float
     headers: Headers
 
-    def error(self) -> LimitReached:
-        """As an exception."""
-        return LimitReached(self.reason, retry_after_s=self.retry_after_s, limit=self.limit)
-
 
 @dataclass(slots=True)
 class Limits:
-    """All accounts. Tenants get one when they are first seen; `on_new` hears of it."""
+    """All accounts. Tenants get one when they are first seen; `on_new` hears of it, and of other limits of one.
+
+    `more` gets more of a limit that refused, from the other processes that share it; None where there are none.
+    """
 
     policy: DataPolicy
     on_new: Callable[[TenantAccount], None] = lambda _account: None
+    more: Callable[[TenantAccount, str], Awaitable[None]] | None = None
     _accounts: dict[str, TenantAccount] = field(default_factory=dict)
     _adopted: dict[str, str] = field(default_factory=dict)
 
@@ -69,18 +70,36 @@ class Limits:
         """Every account is even."""
         return all(account.holds_nothing for account in self._accounts.values())
 
+    async def enter(self, request: TenantRequest, clock: Callable[[], float]) -> None:
+        """Count a request in, with more of a limit where other processes leave it some. Raises LimitReached."""
+        try:
+            request.enter(clock())
+        except LimitReached as refused:
+            if self.more is None:
+                raise
+            await self.more(request.account, refused.limit)
+            request.enter(clock())
+
     def admit(self, tenant: Tenant, tokens_estimate: float, now_s: float, gpu_s: float = 0.0) -> Admitted | Refused:
         """Count one request of one call in, and hold what it may take at the most."""
-        request = self.account(tenant).request()
+        account = self.account(tenant)
+        if account.unlimited:
+            account.in_flight += 1
+            return Admitted(account)
+        request = account.request()
         try:
             request.enter(now_s)
-            return Admitted(request, request.reserve(tokens_estimate, gpu_s, now_s))
+            return Admitted(account, request, request.reserve(tokens_estimate, gpu_s, now_s))
         except LimitReached as error:
             request.leave(now_s)
             return Refused(error.limit, str(error), error.retry_after_s, self.headers(tenant, now_s))
 
     def settle(self, admitted: Admitted, tokens: float, gpu_s: float, now_s: float) -> None:
         """The call is over: book what it used and count its request out."""
+        if admitted.request is None or admitted.reservation is None:
+            admitted.account.in_flight -= 1
+            admitted.account.month.use(gpu_s, now_s)
+            return
         admitted.request.settle(admitted.reservation, tokens, gpu_s, now_s)
         admitted.request.leave(now_s)
 

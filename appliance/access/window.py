@@ -111,6 +111,10 @@ class Taken:
     kept: float
 
 
+NOTHING_TAKEN: Final = Taken(0.0, 0.0)
+"""Of a window without a limit."""
+
+
 @dataclass(slots=True)
 class Draw:
     """One request's part of a window. `kept` is held for calls that come."""
@@ -129,6 +133,8 @@ class Draw:
 
     def take(self, amount: float) -> Taken:
         """Hold it for one call, out of what is kept first."""
+        if self.window.limit == inf:
+            return NOTHING_TAKEN
         amount = self._asked(amount)
         kept = min(self.kept, amount)
         self.kept -= kept
@@ -137,9 +143,10 @@ class Draw:
 
     def settle(self, taken: Taken, used: float, now_s: float) -> None:
         """Book what a call used; what it left goes back to where it was taken from."""
-        back = min(taken.kept, max(0.0, taken.amount - used))
-        self.kept += back
-        self.window.held -= taken.amount - back
+        if taken is not NOTHING_TAKEN:
+            back = min(taken.kept, max(0.0, taken.amount - used))
+            self.kept += back
+            self.window.held -= taken.amount - back
         if used:
             self.window.use(used, now_s)
 

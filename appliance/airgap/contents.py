@@ -6,8 +6,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import yaml
-
 from appliance.airgap.bill_check import require_valid
 from appliance.airgap.chart import packaged
 from appliance.airgap.images import read_image
@@ -15,14 +13,13 @@ from appliance.airgap.lock_file import Pin, read_lock
 from appliance.airgap.manifest import BundledImage, BundledModel
 from appliance.airgap.model_sources import Fetch, PackedModel, packed_model
 from appliance.airgap.sbom import model_bill, software_bill
+from appliance.airgap.site_config import site_sources
 from appliance.airgap.source import Source, from_file, made, tree
 from appliance.airgap.wheels import wheel_sources
 from appliance.catalog.loader import find, load_catalog
 from appliance.config import Settings
-from appliance.errors import ConfigError
 
 APPLIANCE_LOCK = "appliance-runtime.txt"
-CONFIG = "config/appliance.yaml"
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,31 +50,32 @@ def gather(settings: Settings, version: str, extras: Extras, fetch: Fetch) -> Co
     models = _models(settings, fetch)
     images = [read_image(path) for path in extras.images]
     environments = _environments(settings.bundle.locks)
-    wheels = (
-        [] if extras.wheels is None else wheel_sources(extras.wheels, [p for e in environments.values() for p in e])
-    )
-    bills = {
-        "sbom/software.cdx.json": software_bill(
-            version, environments, {w.sha256 or "": w.path for w in wheels}, [image for image, _ in images]
-        ),
-        "sbom/models.cdx.json": model_bill(version, [packed.model for packed in models]),
-    }
-    for path, bill in bills.items():
-        require_valid(path, bill)
+    pins = [pin for locked in environments.values() for pin in locked]
+    wheels = [] if extras.wheels is None else wheel_sources(extras.wheels, pins)
+    carried = {wheel.sha256: wheel.path for wheel in wheels if wheel.sha256}
     folders, left_out = _folders(settings)
+    sources = (
+        *(source for packed in models for source in packed.sources),
+        *(source for _, of_image in images for source in of_image),
+        *wheels,
+        _bill("software", software_bill(version, environments, carried, [image for image, _ in images])),
+        _bill("models", model_bill(version, [packed.model for packed in models])),
+        *site_sources(settings),
+        *folders,
+    )
     return Contents(
-        sources=(
-            *(source for packed in models for source in packed.sources),
-            *(source for _, of_image in images for source in of_image),
-            *wheels,
-            *(made(path, bill) for path, bill in bills.items()),
-            made(CONFIG, _config(settings)),
-            *folders,
-        ),
+        sources=tuple({source.path: source for source in sources}.values()),  # a policy may be named, and in its folder
         models=tuple(packed.named for packed in models),
         images=tuple(image for image, _ in images),
         left_out=left_out,
     )
+
+
+def _bill(name: str, content: bytes) -> Source:
+    """A bill of material that is one."""
+    path = f"sbom/{name}.cdx.json"
+    require_valid(path, content)
+    return made(path, content)
 
 
 def _models(settings: Settings, fetch: Fetch) -> list[PackedModel]:
@@ -111,14 +109,3 @@ def _folders(settings: Settings) -> tuple[list[Source], tuple[str, ...]]:
     else:
         left_out.append(f"chart ({bundle.chart})")
     return sources, tuple(left_out)
-
-
-def _config(settings: Settings) -> bytes:
-    """The configuration with the paths that hold in an installed version."""
-    try:
-        document = yaml.safe_load(Path(settings.source).read_text(encoding="utf-8"))
-    except OSError as error:
-        raise ConfigError(f"{settings.source}: can't be read: {error.strerror}") from None
-    document["models"] = {**document["models"], "catalog": "../catalog", "store": "../models"}
-    head = "# Made for the other side of the air gap; the directories of models are those of this version.\n"
-    return (head + yaml.safe_dump(document, sort_keys=False, allow_unicode=True, width=120)).encode()

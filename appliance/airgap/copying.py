@@ -11,8 +11,9 @@ from typing import TypeVar
 
 from appliance.catalog.files import Progress
 
-PIECE_BYTES = 1 << 20
-"""Large enough that calls cost nothing beside the hashing, small enough to stay in the processor's cache."""
+PIECE_BYTES = 256 << 10
+"""Large enough that calls cost nothing beside the hashing, small enough that what was read is still in the processor's
+cache when it is hashed and written: 1 and 4 MiB were measured to cost 2% and 20% more."""
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")

@@ -6,7 +6,6 @@ import re
 from pathlib import Path
 
 from huggingface_hub import HfApi
-from huggingface_hub.errors import HfHubHTTPError, HFValidationError, OfflineModeIsEnabled
 
 from appliance.catalog.files import REFUSED_SUFFIXES
 from appliance.domain.model import Model
@@ -42,7 +41,9 @@ def fetch(model: Model, directory: Path, endpoint: str | None = None) -> None:
             allow_patterns=wanted,
             max_workers=_PARALLEL_FILES,
         )
-    except (HfHubHTTPError, HFValidationError, OfflineModeIsEnabled, OSError, ValueError) as error:
+    except ContentRefused:
+        raise
+    except Exception as error:  # the library lets through whatever its HTTP client raises, and has changed that before
         first = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         raise BundleError(
             f"{model.model_id}: revision {model.revision} of {model.repository} can't be fetched: {first}; "

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from tempfile import TemporaryDirectory
+
+import yaml
 
 from appliance.airgap.approval import remote_code
 from appliance.airgap.hub import COMMIT
@@ -13,7 +14,7 @@ from appliance.airgap.manifest import BundledModel
 from appliance.airgap.source import Source, from_file, made
 from appliance.catalog.files import files_below
 from appliance.catalog.loader import EMBEDDED
-from appliance.catalog.manifest import refresh, revision_of
+from appliance.catalog.manifest import describe_files, revision_of
 from appliance.catalog.store import problems
 from appliance.domain.model import Model
 from appliance.errors import ContentRefused
@@ -51,10 +52,9 @@ def packed_model(model: Model, catalog: Path, store: Path, licences: Sequence[st
         fetch(model, directory)
     if found := (*problems(model, directory, digests=False), *remote_code(directory)):
         raise ContentRefused(found[0])
-    manifest = catalog / f"{model.model_id}.yaml"
-    content = manifest.read_bytes()
+    content = (catalog / f"{model.model_id}.yaml").read_bytes()
     if not model.files:
-        model, content = _approved(manifest, directory)
+        model, content = _approved(model, content, directory)
     return PackedModel(model, tuple(_sources(model, content, directory)))
 
 
@@ -75,13 +75,13 @@ def _missing(model: Model, directory: Path) -> bool:
     return not all((directory / name).is_file() for name in names)
 
 
-def _approved(manifest: Path, directory: Path) -> tuple[Model, bytes]:
-    """A manifest that lists the files as they are: the signature of the bundle approves them."""
-    with TemporaryDirectory() as folder:
-        copy = Path(folder) / manifest.name
-        copy.write_bytes(manifest.read_bytes())
-        model = refresh(copy, directory)
-        return model, copy.read_bytes()
+def _approved(model: Model, manifest: bytes, directory: Path) -> tuple[Model, bytes]:
+    """The model, and its manifest, with the files as they are: the signature of the bundle approves them."""
+    files = describe_files(directory)
+    document = {**yaml.safe_load(manifest), "files": [asdict(file) for file in files]}
+    head = "# The list of files was made with the bundle, whose signature approves it.\n"
+    content = head + yaml.safe_dump(document, sort_keys=False, allow_unicode=True, width=120)
+    return replace(model, files=files), content.encode()
 
 
 def _sources(model: Model, manifest: bytes, directory: Path) -> Iterator[Source]:

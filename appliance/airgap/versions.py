@@ -144,7 +144,11 @@ class VersionTree:
         keep = {current, self.record(current).previous}
         gone = tuple(sorted(p.name for p in (self.root / VERSIONS).iterdir() if p.name not in keep))
         for name in gone:
-            shutil.rmtree(self.path(name), ignore_errors=True)  # what stays is seen in the list, and does no harm
+            # Out of the way in one step: a version that is half removed must not be taken for one.
+            self.path(name).rename(self.staging)
+            shutil.rmtree(self.staging, ignore_errors=True)  # the next one who holds the lock removes what stays
+            if self.staging.exists():
+                break
         return gone
 
     def rollback(self, to: str | None) -> str:

@@ -13,12 +13,13 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
+from appliance.bootstrap.access import key_file
 from appliance.bootstrap.appliance import Front
 from appliance.bootstrap.demand_tally import DemandTally
 from appliance.bootstrap.ledger import ledger_place
 from appliance.bootstrap.lineup import Lineup
 from appliance.bootstrap.request_path import RequestPath
-from appliance.bootstrap.request_wiring import build_request_path, key_file
+from appliance.bootstrap.request_wiring import build_request_path
 from appliance.bootstrap.salt import salt_secret
 from appliance.bootstrap.server import HttpServer, listen, share, url_of
 from appliance.bootstrap.worker_board import WorkerBoard
@@ -96,7 +97,7 @@ def _pool(lineup: Lineup, fleet: Fleet, held: ExitStack, port: socket.socket, lo
         ).line()
 
     parts = PoolParts(
-        url=url_of(port),
+        url=url_of(port, "http" if server.tls is None else "https"),
         workers=server.workers,
         message=message,
         board=board,

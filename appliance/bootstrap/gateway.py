@@ -9,12 +9,12 @@ from collections.abc import Callable, Collection
 from contextlib import ExitStack
 from typing import Protocol
 
+from appliance.bootstrap.access import key_file
 from appliance.bootstrap.appliance import Appliance, Parts
 from appliance.bootstrap.data_dir import locked
 from appliance.bootstrap.ending import ended
 from appliance.bootstrap.front import build_front
 from appliance.bootstrap.lineup import remote
-from appliance.bootstrap.request_wiring import key_file
 from appliance.config import Settings
 from appliance.config.cluster import KubernetesSettings
 from appliance.domain.fleet import Fleet

@@ -16,7 +16,7 @@ from appliance.domain.gpu import Card, Gpu
 from appliance.domain.model import Model
 from appliance.domain.placement import PlacementPlan, PoolEntry, Unplaceable
 from appliance.engines.processes import end_leftovers
-from appliance.engines.version import installed_version
+from appliance.engines.version import OLDEST, installed_version, too_old
 from appliance.errors import ConfigError
 from appliance.inventory.host import read_host
 from appliance.inventory.nvml import list_gpus
@@ -90,7 +90,12 @@ class Lineup:
 
 def decide(settings: Settings) -> Lineup:
     """Plan for this machine where the settings say so, and solve. Raises ConfigError and CatalogError."""
-    models = pool_models(settings)
+    models, python = pool_models(settings), settings.engines.python
+    if (version := installed_version(python)) is not None and too_old(version):
+        oldest = ".".join(map(str, OLDEST))
+        raise ConfigError(
+            f"engines.python: {python} has vLLM {version}, which has known holes; install {oldest} or later"
+        )
     wanted = settings.engines.device
     gpus = () if wanted == "cpu" else list_gpus()
     device = Device.CUDA if wanted == "cuda" or (wanted == "auto" and gpus) else Device.CPU
@@ -99,7 +104,6 @@ def decide(settings: Settings) -> Lineup:
     entries = pool_entries(settings, models)
     if device is Device.CPU:
         kept = read_calibrations(calibrations_file(settings.data_dir))
-        version = installed_version(settings.engines.python)
         entries = tuple(_with_measured(entry, version, kept) for entry in entries)
     cards = {gpu.uuid: gpu.card for gpu in gpus}
     return Lineup(settings, models, entries, device, gpus, cards)

@@ -6,37 +6,43 @@ import asyncio
 import socket
 from collections.abc import Callable
 from contextlib import AsyncExitStack, ExitStack
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 from appliance.bootstrap.control_loop import ControlLoop
 from appliance.bootstrap.control_wiring import LauncherMaker, build_control_loop
 from appliance.bootstrap.data_dir import locked
 from appliance.bootstrap.ending import ended
-from appliance.bootstrap.lineup import decide
-from appliance.bootstrap.pack_plan import lineup_of
+from appliance.bootstrap.pack_engines import lineup_here, placed
 from appliance.bootstrap.server import HttpServer, listen
 from appliance.config import Settings
-from appliance.domain.engine import EngineSpec
+from appliance.domain.engine import EngineState
 from appliance.domain.fleet import Fleet
+from appliance.errors import EngineStartError
 from appliance.packs.door import Door
 from appliance.packs.keys import PackKeys
 from appliance.supervisor.supervisor import Progress
 from appliance.telemetry.pack_metrics import PackMetrics
 
+_LOOK_S = 0.5
 _DRAIN_S = 1.0
 """For answers of the door in flight: gateways that wait for news ask again."""
 
 
 @dataclass(frozen=True, slots=True)
 class PackParts:
-    """What a pack is made of. `release` gives lock, ports and the door's socket back."""
+    """What a pack is made of. `release` gives lock, ports and the door's socket back.
+
+    `grouped`: its engine runs on other nodes, too. Restarted here alone it would wait for them in vain, so the process
+    ends with it, and whoever started the group (a LeaderWorkerSet) starts all of it anew.
+    """
 
     fleet: Fleet
     engines: ControlLoop
     door: Door
     server: HttpServer
     release: Callable[[], None]
+    grouped: bool = False
 
 
 class Pack:
@@ -71,9 +77,15 @@ class Pack:
     async def serve(self) -> None:
         """Return when the door has ended; raise what the supervisor could not bear."""
         tasks = [task for task in (self._answering, self._parts.engines.running) if task is not None]
-        done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
-        for task in done:
-            task.result()
+        if self._parts.grouped:
+            tasks.append(asyncio.create_task(_until_failed(self._parts.fleet), name="group"))
+        try:
+            done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+            for task in done:
+                task.result()
+        finally:
+            if self._parts.grouped:
+                tasks[-1].cancel()
 
     async def stop(self) -> None:
         """Tell the gateways, let calls in flight end for a while, end all engines; nothing is left on return.
@@ -107,11 +119,11 @@ def build_pack(
     with ExitStack() as held:
         held.enter_context(locked(settings.data_dir))
         listener = held.enter_context(listen(said.host, said.port, "cluster.door"))
-        lineup = decide(settings) if plan is None else lineup_of(settings, plan, name)
+        lineup = lineup_here(settings, plan, name)
         fleet = Fleet()
         keys = PackKeys(settings.below_data_dir(settings.cluster.key_file), make=True)
         engines = build_control_loop(
-            lineup, fleet, held, make_launcher=make_launcher, host=said.engine_host, adapt=_at(said.node)
+            lineup, fleet, held, make_launcher=make_launcher, host=said.engine_host, adapt=placed(settings)
         )
         metrics = PackMetrics(models=list(lineup.models), fleet=fleet)
         door = Door(
@@ -122,9 +134,14 @@ def build_pack(
             open_metrics=said.open_metrics,
         )
         server = HttpServer(door.app, listener, _DRAIN_S)
-        return Pack(PackParts(fleet, engines, door, server, held.pop_all().close))
+        grouped = settings.cluster.group.size > 1
+        return Pack(PackParts(fleet, engines, door, server, held.pop_all().close, grouped))
 
 
-def _at(node: str | None) -> Callable[[EngineSpec], EngineSpec]:
-    """Engines on a node that is called otherwise than the plan calls it."""
-    return lambda spec: spec if node is None else replace(spec, node=node)
+async def _until_failed(fleet: Fleet) -> None:
+    """Raises EngineStartError when an engine has failed."""
+    while True:
+        for engine in fleet.snapshot.engines:
+            if engine.state is EngineState.FAILED:
+                raise EngineStartError(f"{engine.detail}; all nodes of the group have to start anew")
+        await asyncio.sleep(_LOOK_S)

@@ -38,6 +38,7 @@ class _EngineValues(BaseModel):
     max_num_seqs: int
     max_num_batched_tokens: int
     enable_sleep_mode: bool = False
+    pipeline_parallel_size: int = 1
 
 
 class _PackValues(BaseModel):
@@ -187,4 +188,5 @@ def _engine(said: _EngineValues, node: str, turns: Mapping[str, str]) -> Planned
         requests_per_s=0.0,
         share=0.0,
         turn_group=turns.get(said.id, ""),
+        pipeline_parallel_size=said.pipeline_parallel_size,
     )

@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-import os
 import socket
 from collections.abc import Awaitable, Callable
 from contextlib import ExitStack, closing
 from dataclasses import replace
 from functools import partial
 from importlib.metadata import version
-from pathlib import Path
 
+from appliance.bootstrap.access import build_authenticator, build_keeper, open_ledger
 from appliance.bootstrap.auditing import open_audit
 from appliance.bootstrap.demand_tally import DemandTally
 from appliance.bootstrap.dispatching import dispatcher_of
 from appliance.bootstrap.interrupted import save_interrupted, save_unrecorded
 from appliance.bootstrap.learned_head import learned_chooser
-from appliance.bootstrap.ledger import ledger_place, open_books
+from appliance.bootstrap.ledger import open_books
 from appliance.bootstrap.lineup import Lineup
 from appliance.bootstrap.listings import model_listings
 from appliance.bootstrap.model_priors import model_priors
@@ -35,14 +34,12 @@ from appliance.coordinator.prompts import prompt_sets_of
 from appliance.dispatch.dispatcher import Dispatcher
 from appliance.domain.fleet import Fleet
 from appliance.domain.policy import DataPolicy
-from appliance.domain.tenant import DEFAULT, Tenant
+from appliance.domain.tenant import DEFAULT
 from appliance.domain.trace import Trace
 from appliance.engines.client import HttpEngineClient
 from appliance.gateway.app import GatewayParts
 from appliance.gateway.app import build as build_gateway
-from appliance.gateway.auth import Authenticator, KeyRing, OpenDoor, read_or_make_keys
 from appliance.gateway.openai.body import RequestLimits
-from appliance.ledger.database import Database
 from appliance.ledger.journal import JournalFile
 from appliance.telemetry.metrics import Metrics
 
@@ -62,10 +59,10 @@ def build_request_path(
     `held` closes what it opens. `all_metrics`: this process' own → those of all workers. Raises ConfigError.
     """
     settings, models = lineup.settings, lineup.models
-    authenticator = _authenticator(settings)
-    client, metrics = HttpEngineClient(), Metrics(models=list(models), fleet=fleet)
-    policy = data_policy(settings, models)
-    ledger = held.enter_context(closing(Database(ledger_place(settings, os.environ))))
+    client, policy = HttpEngineClient(), data_policy(settings, models)
+    metrics = Metrics(models=list(models), fleet=fleet, classes=[DEFAULT, *policy.policies])
+    ledger = held.enter_context(closing(open_ledger(settings)))
+    authenticator, book = build_authenticator(settings, policy, ledger)
     books = open_books(settings, ledger, fleet, lineup.cards, metrics.ledger_failed)
     held.callback(lambda: books.usage.settle().result())
     tally = DemandTally(settings.coordinator.virtual_model)
@@ -75,6 +72,7 @@ def build_request_path(
     metrics.watch_lines(dispatcher.lines.levels, dispatcher.lines.longest_waits_s)
     coordinator = _coordinator(lineup, dispatcher, policy, counted, journal, salt_secret)
     opened = open_audit(settings, held, metrics.audit_failed, worker=share.number)
+    keeper = build_keeper(settings, coordinator.limits, ledger)
     relay = fast_path(
         settings,
         models,
@@ -102,6 +100,7 @@ def build_request_path(
             max_body_bytes=settings.server.max_body_bytes,
             keep_alive_s=settings.server.keep_alive_s,
             open_paths=frozenset(settings.server.open_paths),
+            rate_limits=coordinator.limits.headers,
             limits=RequestLimits(settings.server.max_choices, settings.server.max_images),
             audit=opened.audit,
             relay=None if relay is None else relay.parts,
@@ -110,7 +109,7 @@ def build_request_path(
     )
     return RequestPath(
         RequestParts(
-            server=HttpServer(app, listener, settings.server.drain_timeout_s),
+            server=HttpServer(app, listener, settings.server.drain_timeout_s, settings.server.tls),
             coordinator=coordinator,
             dispatcher=dispatcher,
             client=client,
@@ -118,20 +117,13 @@ def build_request_path(
             tally=tally,
             metrics=metrics,
             upkeep=books.upkeep if share.first else None,
-            background=(books.energy.run,),
+            background=(books.energy.run, keeper.run, *([book.run] if book is not None else [])),
             save_left=(
                 partial(save_interrupted, journal, books.traces, counted, share.left_journals(settings)),
                 partial(save_unrecorded, opened.left, books.traces, counted, books.usage),
             ),
         )
     )
-
-
-def key_file(settings: Settings) -> Path | None:
-    """Where callers' keys stand; None where none is asked for."""
-    if not settings.server.require_api_key:
-        return None
-    return settings.below_data_dir(settings.server.api_key_file)
 
 
 def _export(settings: Settings, metrics: Metrics, held: ExitStack) -> Callable[[Trace], None] | None:
@@ -178,9 +170,3 @@ def _coordinator(
         journal=journal,
         learned=learned_chooser(settings, models),
     )
-
-
-def _authenticator(settings: Settings) -> Authenticator:
-    tenant = Tenant(DEFAULT, settings.ledger.keep_content, frozenset(settings.policy.default_labels))
-    file = key_file(settings)
-    return OpenDoor(tenant) if file is None else KeyRing(read_or_make_keys(file), tenant)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import socket
+import ssl
 from collections.abc import Iterator
 from contextlib import contextmanager
 from math import ceil
@@ -11,6 +12,9 @@ from math import ceil
 import uvicorn
 from starlette.types import ASGIApp
 
+from appliance.bootstrap.http_protocol import BoundedProtocol
+from appliance.bootstrap.tls_protocol import TlsProtocol
+from appliance.config.server import TlsSettings
 from appliance.errors import AlreadyRunning, ConfigError
 
 _BACKLOG = 2048
@@ -57,11 +61,11 @@ def _bound(host: str, port: int, section: str, *, shared: bool) -> socket.socket
     return bound
 
 
-def url_of(listener: socket.socket) -> str:
+def url_of(listener: socket.socket, scheme: str = "http") -> str:
     """Where it listens; a wildcard address is shown as loopback."""
     host, port = listener.getsockname()[:2]
     shown = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(host, f"[{host}]" if ":" in host else host)  # noqa: S104 (shown, not bound)
-    return f"http://{shown}:{port}"
+    return f"{scheme}://{shown}:{port}"
 
 
 class HttpServer:
@@ -70,25 +74,31 @@ class HttpServer:
     Answers in flight get `drain_timeout_s` when it stops.
     """
 
-    def __init__(self, app: ASGIApp, listener: socket.socket, drain_timeout_s: float = 5) -> None:
+    def __init__(
+        self, app: ASGIApp, listener: socket.socket, drain_timeout_s: float = 5, tls: TlsSettings | None = None
+    ) -> None:
+        context = None if tls is None else _context(tls)
         config = uvicorn.Config(
             app,
             access_log=False,
-            http="httptools",
+            http=BoundedProtocol if tls is None else TlsProtocol,
             lifespan="off",
             log_config=None,
+            proxy_headers=False,  # who connects is who connects, whatever a header says
             server_header=False,
             timeout_graceful_shutdown=ceil(drain_timeout_s),
             timeout_keep_alive=_KEEP_ALIVE_S,
+            ssl_context_factory=None if context is None else lambda _config, _default: context,
             ws="none",
         )
+        self._scheme = "http" if tls is None else "https"
         self._server = _Quiet(config)
         self._listener = listener
 
     @property
     def url(self) -> str:
         """Where it listens; a wildcard address is shown as loopback."""
-        return url_of(self._listener)
+        return url_of(self._listener, self._scheme)
 
     async def serve(self) -> None:
         """Answer until `stop`."""
@@ -101,6 +111,28 @@ class HttpServer:
     def close(self) -> None:
         """Give the port back, where `serve` never ran."""
         self._listener.close()
+
+
+def _context(tls: TlsSettings) -> ssl.SSLContext:
+    """TLS 1.2 or newer. Raises ConfigError for files that can't be used."""
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    try:
+        context.load_cert_chain(tls.cert_file, tls.key_file, password=_no_password)
+    except (OSError, ssl.SSLError) as error:
+        raise ConfigError(f"server.tls: {tls.cert_file} with {tls.key_file} can't be used: {error}") from None
+    if tls.client_ca_file is not None:
+        try:
+            context.load_verify_locations(tls.client_ca_file)
+        except (OSError, ssl.SSLError) as error:
+            raise ConfigError(f"server.tls.client_ca_file: {tls.client_ca_file} can't be used: {error}") from None
+        context.verify_mode = ssl.CERT_REQUIRED if tls.client_certificate == "required" else ssl.CERT_OPTIONAL
+    return context
+
+
+def _no_password() -> str:
+    """Instead of a question on the terminal."""
+    return ""
 
 
 class _Quiet(uvicorn.Server):

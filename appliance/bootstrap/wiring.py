@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from contextlib import ExitStack
 
+from appliance.bootstrap.access import key_file
 from appliance.bootstrap.appliance import Appliance, Parts
 from appliance.bootstrap.control_wiring import LauncherMaker, build_control_loop
 from appliance.bootstrap.data_dir import locked
 from appliance.bootstrap.front import build_front
 from appliance.bootstrap.lineup import decide
-from appliance.bootstrap.request_wiring import key_file
 from appliance.config import Settings
 from appliance.domain.fleet import Fleet
 

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from contextlib import ExitStack
 
+from appliance.bootstrap.access import key_file
 from appliance.bootstrap.appliance import Appliance, Parts
 from appliance.bootstrap.front import load_of
 from appliance.bootstrap.lineup import remote
-from appliance.bootstrap.request_wiring import build_request_path, key_file
+from appliance.bootstrap.request_wiring import build_request_path
 from appliance.bootstrap.server import share
 from appliance.bootstrap.share import Share
 from appliance.bootstrap.worker_link import MainProcess, WorkerLink

@@ -1,8 +1,9 @@
 """Several processes that answer requests at one port, kept running by a main process that answers none itself.
 
 Each worker listens there with a socket of its own (SO_REUSEPORT), and the kernel divides connections among them. With
-one inherited socket for all, a burst of connections goes to whoever wakes up first: the busiest of four workers got 2.5
-times its share, against 1.2. A worker listens when it knows the engines, so one that dies leaves the others alone.
+one inherited socket for all, a burst of connections goes to whoever wakes up first: the busiest of four workers got 2
+times its share, against 1.25 (`benchmarks/worker_sockets.py`). A worker listens when it knows the engines, so one that
+dies leaves the others alone.
 """
 
 from __future__ import annotations

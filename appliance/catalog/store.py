@@ -6,7 +6,16 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from appliance.catalog.files import Progress, files_below, read_config, read_tensors, refused, sha256, unheard
+from appliance.catalog.files import (
+    Progress,
+    files_below,
+    read_config,
+    read_json,
+    read_tensors,
+    refused,
+    sha256,
+    unheard,
+)
 from appliance.catalog.loader import EMBEDDED
 from appliance.domain.model import Model, ModelFile
 from appliance.errors import CatalogError
@@ -100,6 +109,15 @@ def _config_problem(model: Model, directory: Path) -> Iterator[str]:
             f"{directory / 'config.json'}: architecture {architecture}, but the manifest of {model.model_id} says "
             f"{model.architecture}; correct one of them"
         )
+    yield from _foreign_code(directory / "config.json")
+
+
+def _foreign_code(path: Path) -> Iterator[str]:
+    """`auto_map` may name a class of another repository; loaders have followed it in spite of their settings."""
+    named = read_json(path).get("auto_map")
+    for where, what in named.items() if isinstance(named, dict) else ():
+        if "--" in str(what):
+            yield f"{path}: auto_map.{where} names the code of another repository; take auto_map out"
 
 
 def _digest_problems(model: Model, directory: Path, files: Sequence[ModelFile], progress: Progress) -> Iterator[str]:

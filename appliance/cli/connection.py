@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import ssl
 import urllib.error
 import urllib.request
 from collections.abc import Iterator, Mapping
@@ -20,11 +21,20 @@ _TIMEOUT_S = 600
 _BY_STATUS: dict[int, type[errors.RequestError]] = {
     400: errors.InvalidRequest,
     401: errors.NotAuthenticated,
+    403: errors.NotAllowed,
     404: errors.NotFound,
     422: errors.InvalidRequest,
 }
 # Never through a proxy: the appliance is a neighbour.
 _OPENER = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+
+
+def _pinned(certificate: Path) -> urllib.request.OpenerDirector:
+    """For the appliance on this machine: it has to show this very certificate, by whatever name it is reached."""
+    context = ssl.create_default_context(cafile=str(certificate))
+    context.check_hostname = False
+    context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
+    return urllib.request.build_opener(urllib.request.ProxyHandler({}), urllib.request.HTTPSHandler(context=context))
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +51,8 @@ class Connection:
 
     url: str
     api_key: str | None = field(repr=False)
+    certificate: Path | None = None
+    """The one that it has to show, where it is known beforehand."""
 
     def get(self, path: str) -> Any:
         """A JSON document."""
@@ -64,7 +76,8 @@ class Connection:
         if self.api_key is not None:
             request.add_header("authorization", f"Bearer {self.api_key}")
         try:
-            response = _OPENER.open(request, timeout=_TIMEOUT_S)
+            opener = _OPENER if self.certificate is None else _pinned(self.certificate)
+            response = opener.open(request, timeout=_TIMEOUT_S)
         except urllib.error.HTTPError as error:
             with error:
                 raise _translated(error.code, error.read()) from None
@@ -89,7 +102,8 @@ def locate(config: Path | None, url: str | None, key_file: Path | None) -> Conne
         raise errors.NotRunning(
             f"no appliance is running on {settings.data_dir}; start one with `appliance up`, or name one with --url"
         )
-    return Connection(found.url, _key(key_file or found.api_key_file))
+    tls = settings.server.tls
+    return Connection(found.url, _key(key_file or found.api_key_file), None if tls is None else tls.cert_file)
 
 
 def _key(file: Path | None) -> str | None:

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, NoReturn
 
 import typer
 
 from appliance.bootstrap import build_pack
+from appliance.bootstrap.pack_engines import member_command
 from appliance.cli.options import ConfigOption, settings_of
 from appliance.cli.process import LogToStderr, log_to, run
+from appliance.engines.command import EngineCommand
+from appliance.errors import EngineStartError
 
 
 def engines(
@@ -29,6 +33,8 @@ def engines(
     settings = settings_of(config)
     if pack is not None and plan is None:
         raise typer.BadParameter("--pack names a pack of a plan; name the plan with --plan FILE")
+    if settings.cluster.group.rank > 0:
+        _join(member_command(settings, plan, pack))
     process = build_pack(settings, plan, pack)
     log_to(settings, log_to_stderr)
     run(
@@ -38,3 +44,11 @@ def engines(
         ),
         "gateways are told, calls in flight may end, then the engines do",
     )
+
+
+def _join(command: EngineCommand) -> NoReturn:
+    """Become the part of a group's engine that runs on this node: the leader has the door and answers for all."""
+    try:
+        os.execve(command.argv[0], command.argv, dict(command.environment))  # noqa: S606 (argv is a list, no shell)
+    except OSError as error:
+        raise EngineStartError(f"{command.argv[0]}: can't be run: {error.strerror}; set engines.python") from None

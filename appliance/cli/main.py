@@ -11,17 +11,21 @@ from appliance.cli import (
     chart,
     config,
     engines,
+    keys,
     models,
     plan,
+    policy,
     router,
     serve,
     status,
+    tenants,
     trace,
     up,
     usage,
     worker,
 )
 from appliance.cli import eval as evaluation
+from appliance.cli.doctor import doctor
 from appliance.cli.door import DoorGroup
 
 app = typer.Typer(
@@ -39,11 +43,15 @@ app.command()(ask.ask)
 app.command()(status.status)
 app.command()(plan.plan)
 app.command()(usage.usage)
+app.command()(doctor)
 app.add_typer(trace.commands, name="trace")
 app.add_typer(audit.commands, name="audit")
 app.add_typer(config.commands, name="config")
 app.add_typer(models.commands, name="models")
 app.add_typer(bundle.commands, name="bundle")
+app.add_typer(tenants.commands, name="tenants")
+app.add_typer(keys.commands, name="keys")
+app.add_typer(policy.commands, name="policy")
 app.add_typer(chart.commands, name="chart")
 app.add_typer(evaluation.commands, name="eval")
 app.add_typer(router.commands, name="router")

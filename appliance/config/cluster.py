@@ -37,6 +37,28 @@ class DoorSettings(Section):
     """Let everyone who reaches the door read /metrics; without it that needs the key of the pack."""
 
 
+class GroupSettings(Section):
+    """Several nodes that run one engine together, for a model that is larger than a node. A LeaderWorkerSet says all of
+    it in the environment of its pods."""
+
+    size: int = Field(1, ge=1, le=1024)
+    """Nodes of the group; 1: there is none."""
+    rank: int = Field(0, ge=0)
+    """Which of them this is. Rank 0 has the door and answers requests; the others only compute."""
+    leader: str | None = None
+    """Address of rank 0."""
+    port: int = Field(29500, ge=1, le=65535)
+    """Port at rank 0 where the nodes meet."""
+
+    @model_validator(mode="after")
+    def _whole(self) -> Self:
+        if self.size > 1 and self.leader is None:
+            raise ValueError("leader: a group of several nodes needs the address of its rank 0")
+        if self.rank >= self.size:
+            raise ValueError(f"rank: {self.rank} is not below size {self.size}")
+        return self
+
+
 class KubernetesSettings(Section):
     """Finding packs by EndpointSlices."""
 
@@ -85,5 +107,7 @@ class ClusterSettings(Section):
     tenant's prefix in its cache whichever gateway asks. Without it each gateway makes its own at its start."""
     door: DoorSettings = Field(default_factory=lambda: DoorSettings())
     """The door of a pack."""
+    group: GroupSettings = Field(default_factory=lambda: GroupSettings())
+    """One engine over several nodes."""
     discovery: DiscoverySettings = Field(default_factory=lambda: DiscoverySettings())
     """How gateways find packs."""

@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import yaml
 from pydantic import ValidationError
+from pydantic_core import ErrorDetails
 
 from appliance.config.policy import PolicyFile, merged
+from appliance.config.section import Section
 from appliance.config.settings import Settings
 from appliance.errors import ConfigError
+
+S = TypeVar("S", bound=Section)
 
 ENVIRONMENT_OVERRIDES = {
     "APPLIANCE_HOST": ("server", "host"),
@@ -26,6 +30,9 @@ ENVIRONMENT_OVERRIDES = {
     "APPLIANCE_PACK_PORT": ("cluster", "door", "port"),
     "APPLIANCE_ENGINE_HOST": ("cluster", "door", "engine_host"),
     "APPLIANCE_NODE": ("cluster", "door", "node"),
+    "LWS_GROUP_SIZE": ("cluster", "group", "size"),
+    "LWS_WORKER_INDEX": ("cluster", "group", "rank"),
+    "LWS_LEADER_ADDRESS": ("cluster", "group", "leader"),
     "APPLIANCE_PACK_URLS": ("cluster", "discovery", "urls"),
     "APPLIANCE_PACK_SERVICE": ("cluster", "discovery", "kubernetes", "service"),
 }
@@ -81,15 +88,25 @@ def _with_policy_files(document: dict[str, Any], path: Path) -> None:
 
 
 def describe(error: ValidationError) -> str:
-    """All problems of a validation error in one line, each with its key."""
-    problems = []
-    for problem in error.errors(include_url=False):
+    """All problems of a validation error in one line, each with its key.
+
+    That a list is too short goes without saying where one of its entries is wrong: those are left out of it.
+    """
+    problems, found = [], error.errors(include_url=False)
+    for problem in found:
+        inside = any(len(other["loc"]) > len(problem["loc"]) and _within(other, problem) for other in found)
+        if problem["type"] == "too_short" and inside:
+            continue
         key = ".".join(str(part) for part in problem["loc"])
         message = problem["msg"].removeprefix("Value error, ")
         if problem["type"] == "extra_forbidden":
             message = "unknown key; see `appliance config schema` for the known ones"
         problems.append(f"{key}: {message}" if key else message)
     return "; ".join(problems)
+
+
+def _within(one: ErrorDetails, other: ErrorDetails) -> bool:
+    return one["loc"][: len(other["loc"])] == other["loc"]
 
 
 def json_schema() -> dict[str, Any]:
@@ -118,9 +135,20 @@ def _anchored(settings: Settings, path: Path) -> Settings:
     models = settings.models.model_copy(
         update={"catalog": _below(base, settings.models.catalog), "store": _below(base, settings.models.store)}
     )
-    anchored = settings.model_copy(update={"models": models})
+    issuers = tuple(_anchored_paths(base, issuer, "jwks_file", "ca_file") for issuer in settings.access.issuers)
+    access = settings.access.model_copy(update={"issuers": issuers})
+    server = settings.server
+    if server.tls is not None:
+        tls = _anchored_paths(base, server.tls, "cert_file", "key_file", "client_ca_file")
+        server = server.model_copy(update={"tls": tls})
+    anchored = settings.model_copy(update={"models": models, "access": access, "server": server})
     anchored._source = str(path)
     return anchored
+
+
+def _anchored_paths(base: Path, section: S, *names: str) -> S:
+    given = {name: path for name in names if (path := getattr(section, name)) is not None}
+    return section.model_copy(update={name: _below(base, path) for name, path in given.items()})
 
 
 def _below(base: Path, path: Path) -> Path:

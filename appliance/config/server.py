@@ -10,6 +10,19 @@ from pydantic import Field, model_validator
 from appliance.config.section import Section
 
 
+class TlsSettings(Section):
+    """Certificates of the HTTP door. Files are taken from the directory of this file on."""
+
+    cert_file: Path
+    """The server's certificate (PEM), with those that lead to its root."""
+    key_file: Path
+    """Its private key (PEM), without a password."""
+    client_ca_file: Path | None = None
+    """Clients' certificates are asked for, and trusted where these signed them (PEM); see `access.certificates`."""
+    client_certificate: Literal["optional", "required"] = "optional"
+    """Whether a connection without a client's certificate is taken at all. Probes without one need `optional`."""
+
+
 class ServerSettings(Section):
     """The HTTP door."""
 
@@ -26,6 +39,8 @@ class ServerSettings(Section):
     """File with one key per line, below `data_dir` unless absolute. Made with one random key when it is not there."""
     max_body_bytes: int = Field(2_000_000, ge=1_000)
     """Larger request bodies are refused."""
+    tls: TlsSettings | None = None
+    """Speak HTTPS. Without it, put what speaks TLS in front, or keep the door on loopback."""
     max_choices: int = Field(4, ge=1, le=16)
     """Answers that one request may ask for at once (`n`)."""
     max_images: int = Field(8, ge=0)

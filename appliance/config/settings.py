@@ -7,6 +7,7 @@ from typing import Literal, Self
 
 from pydantic import Field, PrivateAttr, model_validator
 
+from appliance.config.access import AccessSettings
 from appliance.config.bundle import BundleSettings
 from appliance.config.cluster import ClusterSettings
 from appliance.config.coordinator import CoordinatorSettings
@@ -43,6 +44,8 @@ class Settings(Section):
     """Which engine gets a call."""
     coordinator: CoordinatorSettings = Field(default_factory=lambda: CoordinatorSettings())
     """How `auto` answers."""
+    access: AccessSettings = Field(default_factory=lambda: AccessSettings())
+    """Who may come in besides those with a key of the key file."""
     policy: PolicySettings = Field(default_factory=lambda: PolicySettings())
     """Which data may go where, and what tenants may use."""
     ledger: LedgerSettings = Field(default_factory=lambda: LedgerSettings())

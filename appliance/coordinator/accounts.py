@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from appliance.access.account import TenantRequest, TenantReservation
+from appliance.access.limits import Limits
 from appliance.coordinator.budget import NOTHING, Budget, Need, Reservation
 from appliance.domain.model import Role
 
@@ -28,10 +30,22 @@ class Charge:
 
 @dataclass(slots=True)
 class Accounts:
-    """Of one request."""
+    """Of one request. `limits` are those that its tenant's account is one of."""
 
     budget: Budget
     tenant: TenantRequest
+    limits: Limits
+
+    async def enter(self, clock: Callable[[], float]) -> None:
+        """Count the request in. Raises Overloaded."""
+        await self.limits.enter(self.tenant, clock)
+
+    async def more(self, limit: str) -> bool:
+        """Ask other processes for more of a limit that refused; False where there are none."""
+        if self.limits.more is None:
+            return False
+        await self.limits.more(self.tenant.account, limit)
+        return True
 
     def reserve(
         self,

@@ -13,7 +13,7 @@ from appliance.coordinator.accounts import Accounts
 from appliance.coordinator.ask import Ask
 from appliance.coordinator.budget import TEAM_SHARE, Budget
 from appliance.coordinator.fitting import DIRECT_STEP, Capacity, Direct, Full, Load, Means, Reduced, Rung, fit
-from appliance.coordinator.forecast import Expected, Question, expect, forecast
+from appliance.coordinator.forecast import Expected, Question, Rooms, expect, forecast
 from appliance.coordinator.ladder import rungs
 from appliance.coordinator.options import CoordinatorOptions
 from appliance.coordinator.pool_account import PoolAccount
@@ -151,9 +151,9 @@ class Admission:
     def _candidates(
         self, question: Question, strategy: str, options: CoordinatorOptions, tasks: int | None = None
     ) -> list[_Candidate]:
-        found = []
+        found, rooms = [], self._rooms(question, options)
         for step, reduced in rungs(strategy, options):
-            expected = self._expect(question, strategy, reduced, tasks)
+            expected = expect(question, strategy, reduced, self._statistics, rooms, tasks)
             found.append(_Candidate(Rung(step, self._load(expected, reduced)), reduced, expected))
         return found
 
@@ -163,12 +163,13 @@ class Admission:
         capacity = Capacity({m: tokens for m, tokens in known.items() if tokens is not None}, self._pool.held)
         return fit([candidate.rung for candidate in candidates], self._means(accounts), capacity)
 
-    def _expect(
-        self, question: Question, strategy: str, options: CoordinatorOptions, tasks: int | None = None
-    ) -> Expected:
+    def _expect(self, question: Question, strategy: str, options: CoordinatorOptions) -> Expected:
+        return expect(question, strategy, options, self._statistics, self._rooms(question, options))
+
+    def _rooms(self, question: Question, options: CoordinatorOptions) -> Rooms:
+        """What there is now of every model that may be used."""
         models = {question.model, *(model for _, models in options.roles.by_role() for model in models)}
-        rooms = {model_id: self._room_of(model_id) for model_id in models}
-        return expect(question, strategy, options, self._statistics, rooms, tasks)
+        return {model_id: self._room_of(model_id) for model_id in models}
 
     def _load(self, expected: Expected, options: CoordinatorOptions) -> Load:
         """What is expected, and room for the reservations of the calls that may run at once."""

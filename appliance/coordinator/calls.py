@@ -19,7 +19,15 @@ from appliance.domain.journal import CallSent
 from appliance.domain.model import Role
 from appliance.domain.request import CallChunk, CallContext, EngineCall, TokenLogprob, Usage
 from appliance.domain.trace import CallRecord, Outcome
-from appliance.errors import ApplianceError, BudgetExhausted, ContextTooLong, EngineError, Overloaded, RequestError
+from appliance.errors import (
+    ApplianceError,
+    BudgetExhausted,
+    ContextTooLong,
+    EngineError,
+    LimitReached,
+    Overloaded,
+    RequestError,
+)
 
 METERED_CHUNKS = 8
 """A running call's device-seconds are looked at after so many chunks each."""
@@ -152,7 +160,12 @@ class Caller:
         the dispatcher raises.
         """
         while True:
-            running = self._begun(purpose, model_id, ask)
+            try:
+                running = self._begun(purpose, model_id, ask)
+            except LimitReached as refused:
+                if not await self._accounts.more(refused.limit):
+                    raise
+                running = self._begun(purpose, model_id, ask)
             try:
                 async with aclosing(self._sent(running)) as chunks:
                     async for chunk in chunks:

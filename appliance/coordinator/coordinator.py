@@ -160,7 +160,7 @@ class Coordinator:
         budget = Budget(limits.lowered(request.budget), started_s)
         recorder = Recorder(identity, granted.keep_content)
         salt = hmac.new(self._salt_secret, tenant.name.encode(), hashlib.sha256).hexdigest()
-        accounts = Accounts(budget, self.limits.account(tenant).request())
+        accounts = Accounts(budget, self.limits.account(tenant).request(), self.limits)
         caller = Caller(
             self._dispatcher,
             accounts,
@@ -197,7 +197,7 @@ class Coordinator:
         """Answer, and save the trace whatever way that ends; a good answer does not wait for the disk."""
         outcome, error = Outcome.ERROR, ""
         try:
-            run.accounts.tenant.enter(self._clock())
+            await run.accounts.enter(self._clock)
             strategy, finish_reason = await self._answered_in_time(run)
             run.release()
             outcome = Outcome.OK

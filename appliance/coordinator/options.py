@@ -115,6 +115,9 @@ class Sampling:
     temperature: float = 0.0
 
 
+_DEFAULT_SAMPLING = Sampling()
+
+
 @dataclass(frozen=True, slots=True)
 class Verification:
     """A result passes at `threshold`; else up to `repair_attempts` fresh samples are drawn at `repair_temperature`,
@@ -193,7 +196,7 @@ class CoordinatorOptions:
 
     def sampling_of(self, role: Role) -> Sampling:
         """Sampling of one role."""
-        return self.sampling.get(role, Sampling())
+        return self.sampling.get(role, _DEFAULT_SAMPLING)
 
     def permits(self, strategy: str) -> bool:
         """Whether the tenant's policy allows it."""

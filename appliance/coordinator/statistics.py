@@ -42,6 +42,9 @@ class ModelPrior:
     source: str = "a guess"
 
 
+_GUESS = ModelPrior()
+
+
 @dataclass(slots=True)
 class CallFigures:
     """Calls of one role by one model. `prompt_per_char`: prompt tokens per character of the request."""
@@ -113,7 +116,7 @@ class Statistics:
 
     def prior(self, model_id: str) -> ModelPrior:
         """What was known of a model at the start."""
-        return self.priors.get(model_id, ModelPrior())
+        return self.priors.get(model_id, _GUESS)
 
     def calls_of(self, role: Role, model_id: str) -> CallFigures:
         """Figures of a model's calls in one role."""
@@ -128,12 +131,18 @@ class Statistics:
 
     def model(self, model_id: str) -> ModelFigures:
         """Figures of a model."""
-        prior = self.prior(model_id)
-        return self._models.setdefault(model_id, ModelFigures(Mean(prior.prefill_s), Mean(prior.token_s), Mean(1.0)))
+        found = self._models.get(model_id)
+        if found is None:
+            prior = self.prior(model_id)
+            found = self._models[model_id] = ModelFigures(Mean(prior.prefill_s), Mean(prior.token_s), Mean(1.0))
+        return found
 
     def strategy(self, name: str) -> StrategyFigures:
         """Figures of a strategy."""
-        return self._strategies.setdefault(name, StrategyFigures(Mean(1.0)))
+        found = self._strategies.get(name)
+        if found is None:
+            found = self._strategies[name] = StrategyFigures(Mean(1.0))
+        return found
 
     def learn(self, trace: Trace, chars: int, devices: Mapping[str, int], forecast: Mapping[str, float]) -> None:
         """A request ended. `forecast` is what was reckoned for it by metric; `chars` are those of its messages.

@@ -17,8 +17,8 @@ from appliance.dispatch.admission import AdmissionLimits, Admit, Reject, decide
 from appliance.dispatch.attained import Attained
 from appliance.dispatch.breaker import BreakerState, Sign
 from appliance.dispatch.endpoint_picker import Asleep, NoEngine, Picked
+from appliance.dispatch.fair_line import FairLine
 from appliance.dispatch.gpu_meter import Receipt
-from appliance.dispatch.line import Line
 from appliance.dispatch.lines import Lines, Ticket
 from appliance.dispatch.places import Manner, Place, Places, Under, sign_of
 from appliance.dispatch.prefix import prefix_of_messages
@@ -88,7 +88,7 @@ class Dispatcher:
         self._attained = Attained()
         self._places = Places(fleet, policy, self._attained, clock, manner or Manner(), self._changed)
         self._retries = retries or RetryBudget()
-        self.lines = Lines(self._attained, clock)
+        self.lines = Lines(self._attained, clock, policy.weight)
 
     @property
     def in_flight(self) -> Mapping[str, int]:
@@ -214,7 +214,7 @@ class Dispatcher:
                 return outcome.engine
         came_s = awake_s = self._clock()
         with self._line(call.model_id, ctx) as (line, ticket):
-            others = len(line) - 1
+            others = self.lines.crowd(line, ctx.tenant)[0] - 1
             while True:
                 outcome = self._found(call, ctx, failed, waiting=len(line))
                 now_s = self._clock()
@@ -229,7 +229,7 @@ class Dispatcher:
                     begun=ticket.waiting.attained_s > 0,
                     waited_s=now_s - (came_s if asleep else awake_s),
                     left_s=ctx.deadline_s - now_s,
-                    drain_s=self._drain_s(call.model_id, len(line)),
+                    drain_s=self._drain_s(call.model_id, self.lines.crowd(line, ctx.tenant)[0]),
                     limits=self._limits,
                     asleep=asleep,
                 )
@@ -237,7 +237,10 @@ class Dispatcher:
                     assert isinstance(outcome, Picked)
                     return outcome.engine
                 if isinstance(decision, Reject):
-                    raise Overloaded(f"{call.model_id}: {decision.reason}", retry_after_s=decision.retry_after_s)
+                    retry_after_s = self.lines.promised_after_s(
+                        call.model_id, ctx, decision.retry_after_s, self._drain_s(call.model_id, 1)
+                    )
+                    raise Overloaded(f"{call.model_id}: {decision.reason}", retry_after_s=retry_after_s)
                 self._tell(call.model_id) if first else self.lines.wake(call.model_id)
                 look_s = _SNAPSHOT_CHECK_S if first else _LINE_CHECK_S
                 await ticket.called(max(_LEAST_WAIT_S, min(decision.at_most_s, look_s)))
@@ -248,7 +251,7 @@ class Dispatcher:
         return waiting * self._attained.call_s / max(1, slots)
 
     @contextlib.contextmanager
-    def _line(self, model_id: str, ctx: CallContext) -> Iterator[tuple[Line[Ticket], Ticket]]:
+    def _line(self, model_id: str, ctx: CallContext) -> Iterator[tuple[FairLine[Ticket], Ticket]]:
         """Stand in the model's line; the supervisor hears when that is over."""
         try:
             with self.lines.joined(model_id, ctx) as standing:
@@ -290,9 +293,10 @@ class Dispatcher:
         """Stream from this engine. No await stands between its choice and its place, so no other call sees the gap."""
         place, sign = self._places.take(engine, receipt, ctx.request_id), Sign.NOTHING
         try:
-            async with contextlib.aclosing(self._client.stream_chat(engine, call, ctx)) as chunks:
-                async for chunk in chunks:
-                    yield chunk if chunk.engine_id else replace(chunk, engine_id=engine.engine_id)
+            with self.lines.served(ctx):
+                async with contextlib.aclosing(self._client.stream_chat(engine, call, ctx)) as chunks:
+                    async for chunk in chunks:
+                        yield chunk if chunk.engine_id else replace(chunk, engine_id=engine.engine_id)
             sign = Sign.WORKS
         except (EngineUnavailable, EngineRejected) as error:
             sign = sign_of(error)

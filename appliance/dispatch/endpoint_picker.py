@@ -37,7 +37,7 @@ class Broken:
     busy: bool = False
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Sight:
     """What is known of the engines at this moment, by engine id. `prefix` names the conversation."""
 
@@ -47,7 +47,7 @@ class Sight:
     prefix: int | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Picked:
     """The engine to send to, its score, and the free share of its batch (1: idle; 0: full, or it takes none now)."""
 
@@ -88,6 +88,9 @@ def pick(
     """
     if not serving:
         return NoEngine((f"no engine is placed for {model_id}",))
+    if len(serving) == 1 and not _refusal(serving[0], sight, excluded):
+        free = free_share(serving[0], sight)
+        return Picked(serving[0], free, free)  # nobody to be compared with
     fit = [engine for engine in serving if not _refusal(engine, sight, excluded)]
     if len(fit) == 1:
         return Picked(fit[0], _score(fit[0], sight, 1.0, weights), free_share(fit[0], sight))

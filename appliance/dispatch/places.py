@@ -29,6 +29,7 @@ from appliance.domain.tenant import DEFAULT
 from appliance.errors import EngineRejected, EngineUnavailable, NotAllowed
 
 _NO_ENGINES: tuple[EngineStatus, ...] = ()
+_MOST_ALLOWED = 4_096
 _BEYOND_THE_ENGINE = frozenset({502, 503, 504})
 """Statuses that tell of an engine in trouble. A 500 may be what one odd request provokes: a caller who sends it again
 and again must not take the engine from all others."""
@@ -113,6 +114,7 @@ class Places:
         self._breakers: dict[str, tuple[int | None, Breaker]] = {}
         self._indexed: FleetSnapshot | None = None
         self._by_model: dict[str, tuple[EngineStatus, ...]] = {}
+        self._allowed_of: dict[tuple[str, Under], Sequence[EngineStatus]] = {}
         self.in_flight: dict[str, int] = {}
 
     def receipt(self) -> Receipt:
@@ -132,6 +134,7 @@ class Places:
             for engine in snapshot.engines:
                 by_model.setdefault(engine.model_id, []).append(engine)
             self._by_model = {model: tuple(engines) for model, engines in by_model.items()}
+            self._allowed_of.clear()
             self._indexed = snapshot
         return self._by_model.get(model_id, _NO_ENGINES)
 
@@ -215,6 +218,14 @@ class Places:
     def _allowed(self, model_id: str, under: Under) -> Sequence[EngineStatus]:
         """The engines of a model that may be used for the request. Raises NotAllowed where there are others only."""
         engines = self.serving(model_id)
+        known = self._allowed_of.get((model_id, under))
+        if known is None:
+            if len(self._allowed_of) >= _MOST_ALLOWED:
+                self._allowed_of.clear()
+            known = self._allowed_of[model_id, under] = self._filtered(model_id, under, engines)
+        return known
+
+    def _filtered(self, model_id: str, under: Under, engines: Sequence[EngineStatus]) -> Sequence[EngineStatus]:
         refusals = [self._policy.refusal(under.labels, model_id, engine.node, under.policy) for engine in engines]
         if not any(refusals):
             return engines

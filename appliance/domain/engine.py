@@ -20,6 +20,19 @@ class Device(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
+class EngineGroup:
+    """Nodes that run one engine together, in vLLM's own mode for several nodes.
+
+    This one is `rank` of `nodes`; rank 0 answers requests. All of them meet at `leader`:`port`.
+    """
+
+    nodes: int
+    rank: int
+    leader: str
+    port: int
+
+
+@dataclass(frozen=True, slots=True)
 class EngineSpec:
     """One engine to run; vLLM's own names for vLLM's things.
 
@@ -43,6 +56,7 @@ class EngineSpec:
     dtype: str = "auto"
     gpu_ids: tuple[str, ...] = ()
     tensor_parallel_size: int = 1
+    pipeline_parallel_size: int = 1
     gpu_memory_utilization: float = 0.9
     enforce_eager: bool = False
     cpu_threads: int = 1
@@ -53,6 +67,7 @@ class EngineSpec:
     sleep_level: int = 0
     node: str = LOCAL_NODE
     task: EngineTask = EngineTask.GENERATE
+    group: EngineGroup | None = None
 
 
 class EngineState(StrEnum):

@@ -73,6 +73,7 @@ class PlannedEngine:
     roles: tuple[str, ...] = ()
     turn_group: str = ""
     asleep_bytes: int = 0
+    pipeline_parallel_size: int = 1
 
     @property
     def place(self) -> tuple[str, str, tuple[str, ...]]:

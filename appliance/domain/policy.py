@@ -127,9 +127,10 @@ class DataPolicy:
         """The policy of this name; None where there is none."""
         return self.policies.get(policy, _DEFAULT_POLICY if policy == DEFAULT else None)
 
-    def unknown(self, labels: Collection[str]) -> tuple[str, ...]:
-        """The labels that have no rule, sorted."""
-        return tuple(sorted(set(labels) - set(self.rules)))
+    def weight(self, policy: str) -> float:
+        """The share of its tenants where several wait."""
+        known = self.of(policy)
+        return 1.0 if known is None else known.weight
 
     def rules_for(self, policy: str, labels: Collection[str]) -> Iterator[NamedRule]:
         """The rules that a request stands under, in the order in which they are asked. Both are known."""

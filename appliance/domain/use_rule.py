@@ -41,12 +41,8 @@ class UseRule:
     keep_days: int | None = None
     clip: bool = False
 
-    def refusal(self, model_id: str, node: str, origin: Origin) -> str:
-        """Why an engine of `model_id` on `node` may not be used; empty where it may."""
-        return self.model_refusal(model_id, origin) or self.node_refusal(node)
-
     def model_refusal(self, model_id: str, origin: Origin) -> str:
-        """Why a model may not be used, wherever it runs."""
+        """Why a model may not be used, wherever it runs; empty where it may."""
         if self.models is not None and model_id not in self.models:
             return f"{model_id} is not allowed for it"
         for what, allowed, value in (

@@ -14,7 +14,7 @@ PASSED_ON = frozenset(
     {"CC", "CXX", "HOME", "LANG", "LC_ALL", "LC_CTYPE", "LD_LIBRARY_PATH", "LD_PRELOAD", "LOGNAME", "PATH", "TMPDIR",
      "TZ", "USER"}
 )  # fmt: skip
-PASSED_ON_PREFIXES = ("CUDA_", "NCCL_", "NVIDIA_")
+PASSED_ON_PREFIXES = ("CUDA_", "GLOO_", "NCCL_", "NVIDIA_")
 """All that an engine gets of its parent's environment: a secret of the appliance must not reach it, and a VLLM_…
 variable of the operator's shell must not change what was planned (VLLM_CPU_KVCACHE_SPACE overrides the KV bytes)."""
 
@@ -26,6 +26,8 @@ OFFLINE = {
     "VLLM_DO_NOT_TRACK": "1",
     "DO_NOT_TRACK": "1",
     "VLLM_MEDIA_URL_ALLOW_REDIRECTS": "0",
+    # vLLM finds its own address by opening a socket towards a public name server, unless it is told.
+    "VLLM_HOST_IP": "127.0.0.1",
 }
 PLAIN_PYTHON = {"NO_COLOR": "1", "PYTHONNOUSERSITE": "1", "PYTHONSAFEPATH": "1", "PYTHONUNBUFFERED": "1"}
 """PYTHONSAFEPATH: `python -m` would put the working directory before vLLM's own packages."""
@@ -67,21 +69,27 @@ def engine_command(
     api_key: str,
     drain_timeout_s: float,
 ) -> EngineCommand:
-    """vLLM's OpenAI server for `spec`.
+    """vLLM's OpenAI server for `spec`; on a node of a group that is not its leader, the workers below that server.
 
     `python` is the interpreter of vLLM's environment, `in_engine` the directory of what vLLM is to import of ours, and
     `cache_dir` one for everything that vLLM compiles and caches (all absolute). `environment` is the appliance's own,
     of which a short list is passed on. The key goes through the environment, because a command line can be read by
     every user of the machine.
     """
-    argv = (python, "-m", "vllm.entrypoints.openai.api_server", *_options(spec, drain_timeout_s))
+    argv = (python, "-m", *_module(spec), *_options(spec, drain_timeout_s))
     ours = {"PYTHONPATH": in_engine, "VLLM_API_KEY": api_key}
     return EngineCommand(argv, _environment(spec, python, cache_dir, environment) | ours)
 
 
+def _module(spec: EngineSpec) -> tuple[str, ...]:
+    """vLLM's server, or its command line where that alone knows of workers without a server; and the model."""
+    if spec.group is None or spec.group.rank == 0:
+        return ("vllm.entrypoints.openai.api_server", "--model", str(spec.model_path))
+    return ("vllm.entrypoints.cli.main", "serve", str(spec.model_path), "--headless")
+
+
 def _options(spec: EngineSpec, drain_timeout_s: float) -> tuple[str, ...]:
     options = [
-        *("--model", str(spec.model_path)),
         *("--served-model-name", spec.model_id),
         *("--host", spec.host),
         *("--port", str(spec.port)),
@@ -104,7 +112,12 @@ def _options(spec: EngineSpec, drain_timeout_s: float) -> tuple[str, ...]:
         # Even with pinned KV bytes vLLM refuses to start when this share of the GPU's memory is not free.
         options += ["--gpu-memory-utilization", f"{spec.gpu_memory_utilization:g}"]
         options += ["--tensor-parallel-size", str(spec.tensor_parallel_size)]
+        options += ["--pipeline-parallel-size", str(spec.pipeline_parallel_size)] * (spec.pipeline_parallel_size > 1)
         options += ["--enable-sleep-mode"] if spec.sleep_level > 0 else []
+    if spec.group is not None:
+        options += ["--nnodes", str(spec.group.nodes), "--node-rank", str(spec.group.rank)]
+        options += ["--master-addr", spec.group.leader, "--master-port", str(spec.group.port)]
+        options += ["--distributed-executor-backend", "mp"]
     if spec.enforce_eager or spec.device is Device.CPU:
         # On the CPU compilation costs half a minute of start-up and gains little.
         options.append("--enforce-eager")
@@ -127,7 +140,9 @@ def _environment(spec: EngineSpec, python: str, cache_dir: str, parent: Mapping[
     passed = {k: v for k, v in parent.items() if k in PASSED_ON or k.startswith(PASSED_ON_PREFIXES)}
     # Tools that come with vLLM's environment (ninja for kernels compiled at run time) stand beside its interpreter.
     path = {"PATH": ":".join(filter(None, (python.rpartition("/")[0], passed.get("PATH", ""))))}
-    return passed | path | OFFLINE | PLAIN_PYTHON | _caches(cache_dir) | _device(spec)
+    # Nodes of a group find each other by the address that the engine listens on.
+    group = {} if spec.group is None else {"VLLM_HOST_IP": spec.host}
+    return passed | path | OFFLINE | PLAIN_PYTHON | _caches(cache_dir) | _device(spec) | group
 
 
 def _caches(cache_dir: str) -> dict[str, str]:

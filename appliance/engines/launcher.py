@@ -97,7 +97,7 @@ def status_of(spec: EngineSpec, api_key: str, state: EngineState = EngineState.R
         max_model_len=spec.max_model_len,
         max_num_seqs=spec.max_num_seqs,
         turn_group=spec.turn_group,
-        devices=spec.tensor_parallel_size if spec.device is Device.CUDA else 1,
+        devices=spec.tensor_parallel_size * spec.pipeline_parallel_size if spec.device is Device.CUDA else 1,
         node=spec.node,
         task=spec.task,
     )

@@ -5,6 +5,9 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+OLDEST = (0, 32)
+"""Older ones have known holes (remote code from a model's repository in spite of the setting, media that run code)."""
+
 _VERSION = re.compile(r"^__version__\s*=.*?['\"]([^'\"]+)['\"]", re.MULTILINE)
 
 
@@ -19,3 +22,9 @@ def installed_version(python: Path) -> str | None:
         if found is not None:
             return found[1].partition("+")[0]
     return None
+
+
+def too_old(version: str) -> bool:
+    """Whether a version must not be run; one that can't be read is not."""
+    numbers = re.match(r"(\d+)\.(\d+)", version)
+    return numbers is not None and (int(numbers[1]), int(numbers[2])) < OLDEST

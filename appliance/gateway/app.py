@@ -13,8 +13,10 @@ from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 from starlette.types import Receive, Scope, Send
 
+from appliance.access.limits import Headers
 from appliance.domain.audit import Audit
 from appliance.domain.fleet import Fleet
+from appliance.domain.tenant import Tenant
 from appliance.gateway import operations, replay, traces, usage
 from appliance.gateway.auth import Authenticator
 from appliance.gateway.error_responses import http_error
@@ -23,6 +25,7 @@ from appliance.gateway.middleware.audit import Auditing
 from appliance.gateway.middleware.authentication import Authentication
 from appliance.gateway.middleware.body_limit import BodyLimit
 from appliance.gateway.middleware.door import Door
+from appliance.gateway.middleware.rate_limits import HeadersOf, RateLimits
 from appliance.gateway.middleware.request_ids import RequestIds
 from appliance.gateway.openai import chat, embeddings, models, plan, scoring, text_completions, tokens
 from appliance.gateway.openai.answers import Answerer
@@ -43,6 +46,10 @@ OPEN_PATHS: Final = frozenset({"/health"})
 """What needs no key unless the configuration says more. Exact paths: everything else is closed."""
 
 
+def _no_limits(_tenant: Tenant, _now_s: float) -> Headers:
+    return []
+
+
 @dataclass(frozen=True, slots=True)
 class GatewayParts:
     """What the gateway is made of. Without `relay` every request takes the ordinary route."""
@@ -60,6 +67,7 @@ class GatewayParts:
     keep_alive_s: float
     all_metrics: AllMetrics | None = None
     open_paths: frozenset[str] = OPEN_PATHS
+    rate_limits: HeadersOf = _no_limits
     limits: RequestLimits = DEFAULT_LIMITS
     audit: Audit = NO_AUDIT
     relay: RelayParts | None = None
@@ -113,6 +121,7 @@ def _middleware(parts: GatewayParts) -> list[Middleware]:
     return [
         Middleware(RequestIds),
         Middleware(Access, metrics=parts.metrics),
+        Middleware(RateLimits, headers_of=parts.rate_limits),
         Middleware(Door),
         Middleware(Authentication, authenticator=parts.authenticator, open_paths=parts.open_paths),
         Middleware(Auditing, audit=parts.audit),

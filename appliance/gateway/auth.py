@@ -23,12 +23,13 @@ WAY_OUT: Final = "send the header `Authorization: Bearer <key>`; `appliance up` 
 
 @dataclass(frozen=True, slots=True)
 class Presented:
-    """What a request shows: a bearer credential, the subject of the client certificate on its connection (RFC 4514),
-    and the address that it came from."""
+    """What a request shows: a bearer credential, the names in the client certificate on its connection, the address
+    that the connection comes from, and the headers."""
 
     bearer: bytes | None = None
-    certificate: str | None = None
+    names: tuple[str, ...] = ()
     address: str = ""
+    headers: Sequence[tuple[bytes, bytes]] = ()
 
 
 class Authenticator(Protocol):
@@ -68,6 +69,7 @@ class KeyRing:
         self._hmac = hmac.new(secrets.token_bytes(32), digestmod=hashlib.sha256)
         self._digests = frozenset(self._digest(key.encode()) for key in keys)
         self._tenant: Callable[[], Tenant] = tenant if callable(tenant) else lambda: tenant
+        self._said: tuple[Tenant, Tenant] | None = None
 
     def holds(self, key: bytes) -> bool:
         """Whether it is one of them. Which digest a guess has, nobody outside can know."""
@@ -75,7 +77,10 @@ class KeyRing:
 
     def tenant(self) -> Tenant:
         """Whose keys they are."""
-        return replace(self._tenant(), scopes=ALL_SCOPES, credential="the key file")
+        base = self._tenant()
+        if self._said is None or self._said[0] is not base:  # a copy takes longer than the rest of the check
+            self._said = base, replace(base, scopes=ALL_SCOPES, credential="the key file")
+        return self._said[1]
 
     def known(self, shown: Presented) -> Tenant:
         """The tenant of a known key."""
@@ -109,9 +114,12 @@ def presented(scope: AsgiScope) -> Presented:
         if bearer is not None or scheme.lower() != b"bearer" or not credential:
             raise NotAuthenticated(f"the Authorization header is not one bearer key; {WAY_OUT}")
         bearer = bytes(credential)
-    tls = scope.get("extensions", {}).get("tls") if "extensions" in scope else None
-    client = scope.get("client")
-    return Presented(bearer, tls["client_cert_name"] if tls else None, client[0] if client else "")
+    if bearer is not None:
+        return Presented(bearer)
+    tls, client = scope.get("extensions", {}).get("tls"), scope.get("client")
+    return Presented(
+        None, tuple(tls["client_cert_names"]) if tls else (), client[0] if client else "", scope["headers"]
+    )
 
 
 def read_or_make_keys(file: Path) -> list[str]:

@@ -63,6 +63,8 @@ def _translated(error: Exception) -> ErrorAnswer:
         case errors.Overloaded():
             headers = _retry_after(error.retry_after_s)
             return ErrorAnswer(429, str(error), "rate_limit_error", "overloaded", headers=headers)
+        case errors.AccessUnknown():
+            return ErrorAnswer(503, str(error), "api_error", "access_unknown", headers=_retry_after(1))
         case errors.AnswerInvalid():
             return ErrorAnswer(502, str(error), "api_error", "answer_invalid", "response_format", _no_retry())
         case errors.EngineUnavailable():

@@ -31,6 +31,8 @@ class Exchange:
     strategy: str = NO_STRATEGY
     status: int | None = None
     first_token_s: float | None = None
+    token_gaps_s: list[float] = field(default_factory=list)
+    """Times between the pieces of a streamed answer's text."""
     error: str = ""
     headers: list[tuple[bytes, bytes]] = field(default_factory=list)
     """Headers that every response of this exchange carries."""
@@ -39,6 +41,12 @@ class Exchange:
 def make_id(prefix: str) -> str:
     """An id that can't be guessed."""
     return f"{prefix}-{secrets.token_hex(12)}"
+
+
+def make_ids(prefix: str) -> tuple[str, str]:
+    """Both at once, from one look at the system's randomness: an id and the id of a new trace."""
+    drawn = secrets.token_hex(28)
+    return f"{prefix}-{drawn[:24]}", drawn[24:]
 
 
 def make_trace_id() -> str:

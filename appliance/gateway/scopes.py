@@ -19,7 +19,7 @@ _TABLE: Final[tuple[tuple[re.Pattern[str], tuple[frozenset[Scope], ...]], ...]] 
         (r"/v1/models(/.*)?|/openapi\.json|/ready|/health", (ALL_SCOPES,)),
         (r"/metrics|/fleet", (_OPERATORS,)),
         (
-            r"/v1/(chat/completions|completions|embeddings|rerank|responses|plan)|/(tokenize|rerank)",
+            r"/v1/(chat/completions|completions|embeddings|rerank|score|responses|plan)|/(de)?tokenize",
             (frozenset({Scope.INFERENCE}),),
         ),
     )

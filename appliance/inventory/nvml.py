@@ -75,6 +75,20 @@ def scan_gpus(pci_devices: Path = PCI_DEVICES) -> tuple[Gpu, ...]:
         pynvml.nvmlShutdown()
 
 
+def driver_version() -> str:
+    """Of the machine, such as `580.95.05`; empty where there is none, or where it does not tell."""
+    try:
+        pynvml.nvmlInit()
+    except pynvml.NVMLError:
+        return ""
+    try:
+        return text(known(pynvml.nvmlSystemGetDriverVersion) or "")
+    except pynvml.NVMLError:
+        return ""
+    finally:
+        pynvml.nvmlShutdown()
+
+
 def free_bytes(gpu_id: str) -> int | None:
     """What is free on one GPU or MIG instance, by its UUID; None where NVML does not say."""
     return _asked(_free_bytes, gpu_id)

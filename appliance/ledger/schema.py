@@ -2,7 +2,20 @@
 
 from __future__ import annotations
 
-from sqlalchemy import BigInteger, Boolean, Column, Float, Index, Integer, MetaData, String, Table, Text, text
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    Column,
+    Float,
+    ForeignKey,
+    Index,
+    Integer,
+    MetaData,
+    String,
+    Table,
+    Text,
+    text,
+)
 
 metadata = MetaData()
 
@@ -73,4 +86,58 @@ Index(
     *(usage.c.tenant, usage.c.started_unix_s, usage.c.trace_id),
     sqlite_where=text("status IS NOT NULL"),
     postgresql_where=text("status IS NOT NULL"),
+)
+
+tenants = Table(
+    "tenants",
+    metadata,
+    Column("name", String, primary_key=True),
+    Column("policy", String, nullable=False),
+    Column("labels", Text, nullable=False),
+    Column("note", Text, nullable=False),
+    Column("created_unix_s", Float, nullable=False),
+    Column("disabled_unix_s", Float),
+)
+
+api_keys = Table(
+    "api_keys",
+    metadata,
+    Column("key_id", String, primary_key=True),
+    Column("tenant", String, ForeignKey("tenants.name"), nullable=False),
+    Column("digest", String, nullable=False, unique=True),
+    Column("scopes", Text, nullable=False),
+    Column("labels", Text, nullable=False),
+    Column("note", Text, nullable=False),
+    Column("created_unix_s", Float, nullable=False),
+    Column("expires_unix_s", Float),
+    Column("revoked_unix_s", Float),
+    Column("replaced_by", String),
+)
+
+# One row. `version` grows with each change of tenants and keys, so that a running appliance reads them only then.
+access_state = Table(
+    "access_state",
+    metadata,
+    Column("id", Integer, primary_key=True, autoincrement=False),
+    Column("version", Integer, nullable=False),
+    Column("pepper_check", String, nullable=False),
+)
+
+quota_shares = Table(
+    "quota_shares",
+    metadata,
+    Column("tenant", String, primary_key=True),
+    Column("name", String, primary_key=True),
+    Column("process", String, primary_key=True),
+    Column("share", Float, nullable=False),
+    Column("wanted", Float, nullable=False),
+    Column("renewed_unix_s", Float, nullable=False),
+)
+
+quota_spent = Table(
+    "quota_spent",
+    metadata,
+    Column("tenant", String, primary_key=True),
+    Column("period", String, primary_key=True),
+    Column("gpu_s", Float, nullable=False),
 )

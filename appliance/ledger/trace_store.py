@@ -80,7 +80,8 @@ class TraceStore:
         Group by group, so that what is saved meanwhile need not wait for all of them.
         """
         made_before, ended = traces.c.created_unix_s < older_than_unix_s, traces.c.delete_after_unix_s <= now_unix_s
-        return await self._deleted(made_before) + await self._deleted(ended)
+        others = made_before & traces.c.delete_after_unix_s.is_(None)
+        return await self._deleted(others) + await self._deleted(ended)
 
     async def _deleted(self, which: ColumnElement[bool]) -> int:
         found = select(traces.c.trace_id).where(which).limit(_GROUP)

@@ -35,6 +35,7 @@ def _spec(engine: PlannedEngine, entry: PoolEntry, port: int) -> EngineSpec:
         dtype=entry.dtype,
         gpu_ids=engine.gpu_ids,
         tensor_parallel_size=engine.tensor_parallel_size,
+        pipeline_parallel_size=engine.pipeline_parallel_size,
         gpu_memory_utilization=engine.gpu_memory_utilization,
         enforce_eager=entry.enforce_eager,
         tool_parser=entry.model.tool_parser,

@@ -12,9 +12,9 @@ from prometheus_client.parser import text_string_to_metric_families
 from prometheus_client.registry import Collector
 from prometheus_client.samples import Sample
 
-_SAME: Final = frozenset({"appliance_engines"})
+SAME: Final = frozenset({"appliance_engines"})
 """Gauges that every worker reads from the same place: the first word counts."""
-_LARGEST: Final = frozenset({"appliance_calls_longest_wait_seconds", "process_max_fds", "process_start_time_seconds"})
+LARGEST: Final = frozenset({"appliance_calls_longest_wait_seconds", "process_max_fds", "process_start_time_seconds"})
 """Gauges whose largest value is the one to know; all others are added."""
 _ADDED_FOR_EVER = frozenset({"counter", "histogram", "summary"})
 """Kinds that must not fall when a worker has ended."""
@@ -58,6 +58,6 @@ class Exposition(Collector):
 
 
 def _join_of(name: str) -> Callable[[float, float], float]:
-    if name in _SAME:
+    if name in SAME:
         return lambda before, _: before
-    return max if name in _LARGEST else add
+    return max if name in LARGEST else add

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Mapping
+from dataclasses import dataclass
 
 from prometheus_client import (
     CollectorRegistry,
@@ -12,60 +13,82 @@ from prometheus_client import (
     disable_created_metrics,
     generate_latest,
 )
-from prometheus_client.core import GaugeMetricFamily
-from prometheus_client.registry import Collector
 
-from appliance.domain.engine import EngineState
 from appliance.domain.fleet import Fleet
 from appliance.domain.model import Role
 from appliance.domain.request import Usage
 from appliance.domain.strategy import PASSTHROUGH
-from appliance.domain.trace import Outcome, Trace
+from appliance.domain.tenant import DEFAULT
+from appliance.domain.trace import Outcome, Trace, Verdict
 from appliance.domain.usage import PassThroughCall
-from appliance.telemetry.series import Buckets, Counts
+from appliance.telemetry.engine_figures import OTHER, EngineFiguresCollector, EngineStates
+from appliance.telemetry.line_metrics import Lines
+from appliance.telemetry.series import Buckets, Cell, Counts, Tally
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
-
-OTHER = "other"
-"""Label value of everything that is not known beforehand."""
-
-LAST_LEVEL = 12
-"""Of waiting calls: requests that have about 130 calls or more to go."""
 
 NO_STRATEGY = "none"
 """Label value of requests that never reached the coordinator."""
 
+NO_CLASS = "none"
+"""Label value of requests whose tenant is not known."""
+
+_ANSWERED = 200
+
+_TOKEN_SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.02, 0.03, 0.05, 0.075, 0.1, 0.2, 0.5, 1.0, 2.5)
 _SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0)
 _FAN_OUT = (1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 64)
+_TOKENS = (50, 100, 250, 500, 1_000, 2_500, 5_000, 10_000, 25_000, 100_000)
+
+_LIMITS = ("calls", "tokens", "gpu_s", "wall_s")
+_EXPORT_RESULTS = ("sent", "failed", "dropped")
 
 
 class Metrics:
     """Owns one registry and every metric of the appliance.
 
-    `models` are the pool's ids: any other model becomes `other`, so the number of series stays bounded.
+    `models` are the pool's ids and `classes` the names of the tenants' policies: any other becomes `other`, so the
+    number of series stays bounded.
     """
 
-    def __init__(self, *, models: Collection[str], fleet: Fleet) -> None:
+    def __init__(self, *, models: Collection[str], fleet: Fleet, classes: Collection[str] = (DEFAULT,)) -> None:
         # One more series for each of ours, which nobody reads.
         disable_created_metrics()  # type: ignore[no-untyped-call]  # prometheus-client leaves it untyped
         self.registry = CollectorRegistry()
         self._models = frozenset(models)
+        self._classes = frozenset((*classes, NO_CLASS))
         registry = self.registry
         ProcessCollector(registry=registry)
         registry.register(EngineStates(fleet, self._models))
+        registry.register(EngineFiguresCollector(fleet))
         self._requests = Counts(
             "appliance_requests",
-            "HTTP requests by route, status and strategy",
-            ["route", "status", "strategy"],
+            "HTTP requests by route, status, strategy and class of tenants",
+            ["route", "status", "strategy", "tenant_class"],
             registry,
         )
         self._running = 0
+        self._passed: dict[tuple[str, str, str], _Passed] = {}
         in_flight = Gauge("appliance_requests_in_flight", "HTTP requests being answered", registry=registry)
         in_flight.set_function(lambda: self._running)
         self._first_byte = Buckets(
             "appliance_time_to_first_token_seconds",
-            "Time from a chat request to the first byte of its answer's text",
-            ["strategy"],
+            "Time from a request to the first byte of its answer's text",
+            ["strategy", "tenant_class"],
+            _SECONDS,
+            registry,
+        )
+        self._token_gaps = Buckets(
+            "appliance_inter_token_latency_seconds",
+            "Time between two pieces of a streamed answer's text",
+            ["strategy", "tenant_class"],
+            _TOKEN_SECONDS,
+            registry,
+        )
+        self._end_to_end = Buckets(
+            "appliance_e2e_request_latency_seconds",
+            "Time from a request that was answered to the last byte of its answer",
+            ["strategy", "tenant_class"],
             _SECONDS,
             registry,
         )
@@ -97,6 +120,14 @@ class Metrics:
         self._fan_out = Buckets(
             "appliance_calls_per_request", "Engine calls of one request", ["strategy"], _FAN_OUT, registry
         )
+        self._role_calls = Buckets(
+            "appliance_calls_per_request_by_role", "Engine calls of one request in a role", ["strategy", "role"],
+            _FAN_OUT, registry,
+        )  # fmt: skip
+        self._role_tokens = Buckets(
+            "appliance_tokens_per_request_by_role", "Tokens of one request in a role", ["strategy", "role"],
+            _TOKENS, registry,
+        )  # fmt: skip
         self._verdicts = Counter("appliance_verdicts", "Verdicts on results", ["verdict"], registry=registry)
         self._head_choices = Counter(
             "appliance_router_head_choices",
@@ -122,26 +153,49 @@ class Metrics:
         self._budget_stops = Counter(
             "appliance_budget_stops", "Requests stopped by their budget", ["limit"], registry=registry
         )
+        self._begin_at_zero()
+
+    def _begin_at_zero(self) -> None:
+        """What may never happen is there from the start, so that a rate sees the first time."""
+        for counter, values in (
+            (self._verdicts, [verdict.value for verdict in Verdict]),
+            (self._fallbacks, [role.value for role in Role]),
+            (self._budget_stops, _LIMITS),
+            (self._exports, _EXPORT_RESULTS),
+        ):
+            for value in values:
+                counter.labels(value)
 
     def watch_lines(
         self, levels: Callable[[], Mapping[tuple[str, int], int]], oldest_s: Callable[[], Mapping[str, float]]
     ) -> None:
         """Show the lines of waiting calls: how many of each model and level, and the longest wait of each model."""
-        self.registry.register(_Lines(levels, oldest_s, self._models))
+        self.registry.register(Lines(levels, oldest_s, self._models))
 
     def request_started(self) -> None:
         """Count a request in."""
         self._running += 1
 
-    def request_finished(self, *, route: str, status: int, strategy: str, duration_s: float) -> None:
+    def request_finished(
+        self, *, route: str, status: int, strategy: str, duration_s: float, tenant_class: str = NO_CLASS
+    ) -> None:
         """Count a request out. `route` is a path template, never the caller's path."""
+        named = self._class(tenant_class)
         self._running -= 1
-        self._requests.add((route, str(status), strategy))
+        self._requests.add((route, str(status), strategy, named))
         self._duration.observe((route, strategy), duration_s)
+        if strategy != NO_STRATEGY and status == _ANSWERED:
+            self._end_to_end.observe((strategy, named), duration_s)
 
-    def first_token(self, *, strategy: str, after_s: float) -> None:
+    def first_token(self, *, strategy: str, after_s: float, tenant_class: str = NO_CLASS) -> None:
         """Note when the first text of an answer was sent."""
-        self._first_byte.observe((strategy,), after_s)
+        self._first_byte.observe((strategy, self._class(tenant_class)), after_s)
+
+    def token_gaps(self, *, strategy: str, gaps_s: Iterable[float], tenant_class: str = NO_CLASS) -> None:
+        """Note the times between the pieces of a streamed answer."""
+        cell = self._token_gaps.cell((strategy, self._class(tenant_class)))
+        for gap_s in gaps_s:
+            cell.observe(gap_s)
 
     def audit_failed(self) -> None:
         """Count a write to the audit chain that failed."""
@@ -161,7 +215,7 @@ class Metrics:
             self._record_call(
                 call.role, call.model_id, call.outcome, call.usage, call.gpu_s, call.queue_s, call.engine_s
             )
-        self._fan_out.observe((trace.decision.strategy,), len(trace.calls))
+        self._record_fan_out(trace)
         for verdict in trace.verdicts:
             self._verdicts.labels(verdict.verdict.value).inc()
         for fallback in trace.fallbacks:
@@ -173,15 +227,62 @@ class Metrics:
         if trace.budget.stopped_by is not None:
             self._budget_stops.labels(trace.budget.stopped_by).inc()
 
+    def _record_fan_out(self, trace: Trace) -> None:
+        strategy = trace.decision.strategy
+        self._fan_out.observe((strategy,), len(trace.calls))
+        for role in {call.role for call in trace.calls}:
+            played = [call for call in trace.calls if call.role is role]
+            self._role_calls.observe((strategy, role.value), len(played))
+            self._role_tokens.observe((strategy, role.value), sum(call.usage.total_tokens for call in played))
+
     def passed_through(self, call: PassThroughCall) -> None:
         """Count out a request that one engine answered word for word, and count its call."""
-        strategy = PASSTHROUGH if call.outcome is Outcome.OK else NO_STRATEGY
-        self.request_finished(route=call.path, status=call.status, strategy=strategy, duration_s=call.ended_s)
-        if call.first_byte_s is not None:
-            self.first_token(strategy=strategy, after_s=call.first_byte_s)
-        engine_s = call.ended_s - call.sent_s
-        self._record_call(Role.GENERALIST, call.model_id, call.outcome, call.usage, call.gpu_s, call.sent_s, engine_s)
-        self._fan_out.observe((PASSTHROUGH,), 1)
+        well = call.outcome is Outcome.OK
+        if not well:
+            self.request_finished(
+                route=call.path,
+                status=call.status,
+                strategy=NO_STRATEGY,
+                duration_s=call.ended_s,
+                tenant_class=call.tenant_class,
+            )
+            if call.first_byte_s is not None:
+                self.first_token(strategy=NO_STRATEGY, after_s=call.first_byte_s, tenant_class=call.tenant_class)
+            self._fan_out.observe((PASSTHROUGH,), 1)
+            self._record_call(
+                Role.GENERALIST,
+                call.model_id,
+                call.outcome,
+                call.usage,
+                call.gpu_s,
+                call.sent_s,
+                call.ended_s - call.sent_s,
+            )
+            return
+        key = call.path, call.model_id, call.tenant_class
+        cells = self._passed.get(key)
+        if cells is None:
+            cells = self._passed[key] = self._cells(*key)
+        self._running -= 1
+        cells.count(call)
+
+    def _cells(self, path: str, model_id: str, tenant_class: str) -> _Passed:
+        known, named = (Role.GENERALIST.value, self._model(model_id)), self._class(tenant_class)
+        alone = (PASSTHROUGH, Role.GENERALIST.value)
+        return _Passed(
+            requests=self._requests.cell((path, "200", PASSTHROUGH, named)),
+            calls=self._calls.cell((*known, Outcome.OK.value)),
+            tokens=tuple(self._tokens.cell((*known, kind)) for kind in ("prompt", "completion", "cached")),
+            gpu_s=self._gpu_s.cell(known),
+            duration=self._duration.cell((path, PASSTHROUGH)),
+            first_byte=self._first_byte.cell((PASSTHROUGH, named)),
+            end_to_end=self._end_to_end.cell((PASSTHROUGH, named)),
+            queue=self._queue.cell(known[:1]),
+            engine_time=self._engine_time.cell(known),
+            fan_out=self._fan_out.cell((PASSTHROUGH,)),
+            role_calls=self._role_calls.cell(alone),
+            role_tokens=self._role_tokens.cell(alone),
+        )
 
     def _record_call(
         self, role: Role, model_id: str, outcome: Outcome, usage: Usage, gpu_s: float, queue_s: float, engine_s: float
@@ -206,61 +307,42 @@ class Metrics:
     def _model(self, model_id: str) -> str:
         return model_id if model_id in self._models else OTHER
 
-
-class EngineStates(Collector):
-    """Engines by model and state, read from the fleet when Prometheus asks."""
-
-    def __init__(self, fleet: Fleet, models: Collection[str]) -> None:
-        self._fleet = fleet
-        self._models = models
-
-    def collect(self) -> Iterable[GaugeMetricFamily]:
-        """One sample for each model and state, zeros included, so that alerts can compare."""
-        counts = {(model, state): 0 for model in sorted(self._models) for state in EngineState}
-        for engine in self._fleet.snapshot.engines:
-            key = (engine.model_id if engine.model_id in self._models else OTHER, engine.state)
-            counts[key] = counts.get(key, 0) + 1
-        family = GaugeMetricFamily("appliance_engines", "Engines by model and state", labels=["model", "state"])
-        for (model, state), count in counts.items():
-            family.add_metric([model, state.value], count)
-        return [family]
+    def _class(self, tenant_class: str) -> str:
+        return tenant_class if tenant_class in self._classes else OTHER
 
 
-class _Lines(Collector):
-    """Waiting calls, read from the dispatcher when Prometheus asks."""
+@dataclass(slots=True)
+class _Passed:
+    """The series that a request counts into which one engine answered well, found once."""
 
-    def __init__(
-        self,
-        levels: Callable[[], Mapping[tuple[str, int], int]],
-        oldest_s: Callable[[], Mapping[str, float]],
-        models: Collection[str],
-    ) -> None:
-        self._levels = levels
-        self._oldest_s = oldest_s
-        self._models = models
+    requests: Tally
+    calls: Tally
+    tokens: tuple[Tally, ...]
+    gpu_s: Tally
+    duration: Cell
+    first_byte: Cell
+    end_to_end: Cell
+    role_calls: Cell
+    role_tokens: Cell
+    queue: Cell
+    engine_time: Cell
+    fan_out: Cell
 
-    def collect(self) -> Iterable[GaugeMetricFamily]:
-        """Every model and level, zeros included; what lies above the last level counts there."""
-        counts = {(model, level): 0 for model in sorted(self._models) for level in range(LAST_LEVEL + 1)}
-        for (model, level), count in self._levels().items():
-            key = self._known(model), min(level, LAST_LEVEL)
-            counts[key] = counts.get(key, 0) + count
-        waiting = GaugeMetricFamily(
-            "appliance_calls_waiting",
-            "Calls that wait for an engine, by the level of their request (0: little left, goes first)",
-            labels=["model", "level"],
-        )
-        for (model, level), count in counts.items():
-            waiting.add_metric([model, str(level)], count)
-        waits_s = dict.fromkeys(sorted(self._models), 0.0)
-        for model, wait_s in self._oldest_s().items():
-            waits_s[self._known(model)] = max(waits_s.get(self._known(model), 0.0), wait_s)
-        oldest = GaugeMetricFamily(
-            "appliance_calls_longest_wait_seconds", "Wait of the call that waits longest", labels=["model"]
-        )
-        for model, wait_s in waits_s.items():
-            oldest.add_metric([model], wait_s)
-        return [waiting, oldest]
-
-    def _known(self, model: str) -> str:
-        return model if model in self._models else OTHER
+    def count(self, call: PassThroughCall) -> None:
+        """One request."""
+        self.requests.value += 1
+        self.calls.value += 1
+        prompt, completion, cached = self.tokens
+        prompt.value += call.usage.prompt_tokens
+        completion.value += call.usage.completion_tokens
+        cached.value += call.usage.cached_tokens
+        self.gpu_s.value += call.gpu_s
+        self.duration.observe(call.ended_s)
+        if call.first_byte_s is not None:
+            self.first_byte.observe(call.first_byte_s)
+        self.end_to_end.observe(call.ended_s)
+        self.role_calls.observe(1)
+        self.role_tokens.observe(call.usage.total_tokens)
+        self.queue.observe(call.sent_s)
+        self.engine_time.observe(call.ended_s - call.sent_s)
+        self.fan_out.observe(1)

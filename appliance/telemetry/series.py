@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 
 from prometheus_client import CollectorRegistry
 from prometheus_client.core import CounterMetricFamily, HistogramMetricFamily
@@ -17,6 +18,27 @@ from prometheus_client.utils import floatToGoString
 Labels = tuple[str, ...]
 
 
+@dataclass(slots=True)
+class Tally:
+    """One series of a counter."""
+
+    value: float = 0.0
+
+
+@dataclass(slots=True)
+class Cell:
+    """One series of a histogram: how many values fell between its bounds, and their sum."""
+
+    bounds: tuple[float, ...]
+    counts: list[int]
+    sum: float = 0.0
+
+    def observe(self, value: float) -> None:
+        """Count one value."""
+        self.counts[bisect_left(self.bounds, value)] += 1
+        self.sum += value
+
+
 class Counts(Collector):
     """A counter by labels. `name` has no `_total` at its end."""
 
@@ -24,18 +46,25 @@ class Counts(Collector):
         self._name = name
         self._documentation = documentation
         self._labels = tuple(labels)
-        self._values: dict[Labels, float] = {}
+        self._values: dict[Labels, Tally] = {}
         registry.register(self)
 
     def add(self, labels: Labels, amount: float = 1.0) -> None:
         """Count so much more; one value for each label, in their order."""
-        self._values[labels] = self._values.get(labels, 0.0) + amount
+        self.cell(labels).value += amount
+
+    def cell(self, labels: Labels) -> Tally:
+        """The series of these labels, for whoever counts into it again and again."""
+        tally = self._values.get(labels)
+        if tally is None:
+            tally = self._values[labels] = Tally()
+        return tally
 
     def collect(self) -> Iterable[CounterMetricFamily]:
         """What was counted."""
         family = CounterMetricFamily(self._name, self._documentation, labels=self._labels)
-        for labels, value in self._values.items():
-            family.add_metric(labels, value)
+        for labels, tally in self._values.items():
+            family.add_metric(labels, tally.value)
         return [family]
 
     def describe(self) -> Iterable[CounterMetricFamily]:
@@ -58,29 +87,30 @@ class Buckets(Collector):
         self._documentation = documentation
         self._labels = tuple(labels)
         self._bounds = tuple(float(bound) for bound in bounds)
-        self._counts: dict[Labels, list[int]] = {}
-        self._sums: dict[Labels, float] = {}
+        self._cells: dict[Labels, Cell] = {}
         registry.register(self)
 
     def observe(self, labels: Labels, value: float) -> None:
         """Count one value."""
-        counts = self._counts.get(labels)
-        if counts is None:
-            counts = self._counts[labels] = [0] * (len(self._bounds) + 1)
-            self._sums[labels] = 0.0
-        counts[bisect_left(self._bounds, value)] += 1
-        self._sums[labels] += value
+        self.cell(labels).observe(value)
+
+    def cell(self, labels: Labels) -> Cell:
+        """The series of these labels, for whoever counts into it again and again."""
+        cell = self._cells.get(labels)
+        if cell is None:
+            cell = self._cells[labels] = Cell(self._bounds, [0] * (len(self._bounds) + 1))
+        return cell
 
     def collect(self) -> Iterable[HistogramMetricFamily]:
         """What was counted, each bucket with those below it."""
         family = HistogramMetricFamily(self._name, self._documentation, labels=self._labels)
         names = [*map(floatToGoString, self._bounds), "+Inf"]
-        for labels, counts in self._counts.items():
+        for labels, cell in self._cells.items():
             total, buckets = 0, []
-            for name, count in zip(names, counts, strict=True):
+            for name, count in zip(names, cell.counts, strict=True):
                 total += count
                 buckets.append((name, float(total)))
-            family.add_metric(labels, buckets, self._sums[labels])
+            family.add_metric(labels, buckets, cell.sum)
         return [family]
 
     def describe(self) -> Iterable[HistogramMetricFamily]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import resource
+import shutil
 import signal
 import subprocess
 import sys
@@ -209,6 +210,21 @@ def test_killed_at_any_moment_a_whole_version_is_in_use(tmp_path: Path, used: Ve
     put(tmp_path / "second", used)
     assert text(used) == "second"
     assert not used.staging.exists()
+
+
+def test_versions_that_can_not_be_removed_do_no_harm(
+    tmp_path: Path, tree: VersionTree, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for number, word in enumerate(("one", "two", "three", "four")):
+        make(tmp_path / word, {"docs/a.md": word.encode()})
+        if number == 2:
+            monkeypatch.setattr(shutil, "rmtree", lambda *_, **__: None)
+        if number == 3:
+            monkeypatch.undo()
+        put(tmp_path / word, tree, float(number))
+        assert text(tree) == word
+        assert len(tree.installed()) == min(2, number + 1)
+    assert not tree.staging.exists()
 
 
 def test_two_installations_at_once(tmp_path: Path, used: VersionTree) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from pathlib import Path
 
@@ -165,3 +166,12 @@ def test_every_problem_is_named_once_and_progress_tells_all_bytes(model: Model, 
     assert len(found) == 3
     with pytest.raises(CatalogError, match=r"pickle\.pkl.* \(and 2 more; `appliance models verify` names all\)"):
         verify(model, home)
+
+
+def test_code_of_another_repository_is_refused(model: Model, home: Path) -> None:
+    config = json.loads((home / "config.json").read_text())
+    (home / "config.json").write_text(json.dumps({**config, "auto_map": {"AutoModel": "evil/repo--model.Evil"}}))
+    with pytest.raises(CatalogError, match=r"auto_map\.AutoModel names the code of another repository"):
+        verify(replace(model, files=()), home, digests=False)
+    (home / "config.json").write_text(json.dumps({**config, "auto_map": {"AutoModel": "modeling.Model"}}))
+    verify(replace(model, files=()), home, digests=False)

@@ -209,10 +209,11 @@ def end(child: subprocess.Popen[str]) -> None:
         child.communicate()
 
 
-def get(url: str) -> int:
+def get(url: str, key: str | None = None) -> int:
     """Status of a GET."""
+    request = urllib.request.Request(url, headers={} if key is None else {"authorization": f"Bearer {key}"})
     try:
-        with urllib.request.urlopen(url, timeout=5) as reply:
+        with urllib.request.urlopen(request, timeout=5) as reply:
             return int(reply.status)
     except urllib.error.HTTPError as error:
         with error:

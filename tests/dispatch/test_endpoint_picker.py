@@ -87,7 +87,7 @@ def test_of_equal_ones_the_engine_that_failed_less_is_taken() -> None:
 def test_a_full_kv_cache_weighs_and_an_unknown_one_counts_as_the_batch_does() -> None:
     figures = {"m-0": EngineFigures(kv_used_share=0.9), "m-1": EngineFigures(kv_used_share=0.1)}
     assert picked(pick("m", ENGINES, Sight({}, figures)))[0] == "m-1"
-    outcome = pick("m", ENGINES[:1], Sight({"m-1": 4}))
+    outcome = pick("m", ENGINES, Sight({"m-1": 4}), excluded={"m-0"})
     assert isinstance(outcome, Picked)
     assert outcome.free_share == 0.5
     assert outcome.score == pytest.approx((4 * 0.5 + 2 * 0.5 + 3 + 1) / 10)

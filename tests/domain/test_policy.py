@@ -37,7 +37,6 @@ def test_every_label_must_allow_model_and_node(labels: tuple[str, ...], model_id
 
 
 def test_without_rules_every_label_is_unknown_and_nothing_sees_its_data() -> None:
-    assert OPEN.unknown(["b", "a"]) == ("a", "b")
     assert OPEN.refusal(["a"], "small", "local")
     assert not OPEN.refusal([], "small", "local")
 

@@ -6,7 +6,7 @@ from dataclasses import replace
 from pathlib import Path, PurePath
 
 from appliance.domain.endpoint import Endpoint, EngineTask
-from appliance.domain.engine import Device, EngineSpec
+from appliance.domain.engine import Device, EngineGroup, EngineSpec
 from appliance.engines import in_engine
 from appliance.engines.command import EngineCommand, engine_command
 from appliance.engines.in_engine import appliance_key
@@ -33,6 +33,10 @@ PARENT = {
     "VLLM_CPU_KVCACHE_SPACE": "4",
     "AWS_SECRET_ACCESS_KEY": "secret",
     "HF_TOKEN": "secret",
+    "HF_ENDPOINT": "https://elsewhere.example",
+    "HTTPS_PROXY": "http://proxy.example:3128",
+    "VLLM_USE_MODELSCOPE": "1",
+    "HF_HUB_OFFLINE": "0",
     "PYTHONPATH": "/elsewhere",
 }
 
@@ -89,6 +93,21 @@ def test_cpu_command_line() -> None:
     assert made.argv[-2:] == ("--seed", "7")
 
 
+def test_a_group_of_nodes_has_one_server_and_workers_below_it() -> None:
+    group = EngineGroup(nodes=2, rank=0, leader="big-0.big", port=29500)
+    leader = command(replace(CUDA, pipeline_parallel_size=2, host="10.0.0.7", group=group))
+    assert leader.argv[2] == "vllm.entrypoints.openai.api_server"
+    member = command(replace(CUDA, pipeline_parallel_size=2, host="10.0.0.8", group=replace(group, rank=1)))
+    assert member.argv[2:6] == ("vllm.entrypoints.cli.main", "serve", str(CUDA.model_path), "--headless")
+    assert "--model" not in member.argv
+    for made, rank, host in ((leader, "0", "10.0.0.7"), (member, "1", "10.0.0.8")):
+        said = [option(made, name) for name in ("--nnodes", "--node-rank", "--master-addr", "--master-port")]
+        assert said == ["2", rank, "big-0.big", "29500"]
+        assert option(made, "--pipeline-parallel-size") == "2"
+        assert made.environment["VLLM_HOST_IP"] == host
+    assert "--nnodes" not in command(CUDA).argv
+
+
 def test_cuda_command_line() -> None:
     made = command(CUDA)
     assert option(made, "--gpu-memory-utilization") == "0.45"
@@ -130,6 +149,17 @@ def test_the_environment_is_offline_and_holds_nothing_of_the_parents_secrets() -
     assert environment["CUDA_VISIBLE_DEVICES"] == ""
     assert environment["TORCHDYNAMO_DISABLE"] == "1"
     assert (environment["OMP_NUM_THREADS"], environment["VLLM_CPU_OMP_THREADS_BIND"]) == ("2", "nobind")
-    assert environment["HF_HUB_OFFLINE"] == environment["VLLM_NO_USAGE_STATS"] == "1"
+    for variable in (
+        "HF_HUB_OFFLINE",
+        "TRANSFORMERS_OFFLINE",
+        "VLLM_NO_USAGE_STATS",
+        "VLLM_DO_NOT_TRACK",
+        "DO_NOT_TRACK",
+    ):
+        assert environment[variable] == "1"
+    assert environment["VLLM_MEDIA_URL_ALLOW_REDIRECTS"] == "0"
+    assert environment["VLLM_HOST_IP"] == "127.0.0.1"
+    assert not {"VLLM_USE_MODELSCOPE", "HF_ENDPOINT", "HTTPS_PROXY"} & environment.keys()
+    assert "--trust-remote-code" not in command(CPU).argv
     for variable in ("HF_HOME", "VLLM_CACHE_ROOT", "TRITON_CACHE_DIR", "TORCHINDUCTOR_CACHE_DIR", "XDG_CACHE_HOME"):
         assert environment[variable].startswith("/data/cache/")

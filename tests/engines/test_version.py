@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from appliance.engines.version import installed_version
+from appliance.engines.version import installed_version, too_old
 
 
 def test_the_version_is_read_from_the_environment(tmp_path: Path) -> None:
@@ -19,3 +19,13 @@ def test_the_version_is_read_from_the_environment(tmp_path: Path) -> None:
 
 def test_an_interpreter_without_vllm_has_none(tmp_path: Path) -> None:
     assert installed_version(tmp_path / "bin" / "python") is None
+
+
+def test_versions_with_known_holes_are_too_old() -> None:
+    assert [too_old(version) for version in ("0.31.9", "0.9", "0.32.0", "1.0.0", "dev")] == [
+        True,
+        True,
+        False,
+        False,
+        False,
+    ]

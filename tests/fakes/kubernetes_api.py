@@ -63,6 +63,7 @@ class FakeKubernetes:
     """410 comes as an event of the watch, as the API server often does, and not as a status."""
     calls: list[str] = field(default_factory=list)
     port: int = 0
+    door_port: int = 8090
     _slices: dict[str, dict[str, Any]] = field(default_factory=dict)
     _events: list[tuple[int, dict[str, Any]]] = field(default_factory=list)
     _news: asyncio.Event = field(default_factory=asyncio.Event)
@@ -84,7 +85,7 @@ class FakeKubernetes:
         said = {address: ready.get("ip_" + address.replace(".", "_"), True) for address in addresses}
         self.version += 1
         kind = "MODIFIED" if name in self._slices else "ADDED"
-        self._slices[name] = slice_of(name, self.version, said)
+        self._slices[name] = slice_of(name, self.version, said, self.door_port)
         self._tell(kind, self._slices[name])
 
     def delete(self, name: str) -> None:

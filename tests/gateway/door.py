@@ -21,6 +21,7 @@ from appliance.domain.fleet import Fleet
 from appliance.domain.tenant import Tenant
 from appliance.gateway.app import OPEN_PATHS, GatewayParts, build
 from appliance.gateway.auth import Authenticator, KeyRing
+from appliance.gateway.middleware.rate_limits import HeadersOf
 from appliance.gateway.openai.models import ModelListing
 from appliance.gateway.sse import KEEP_ALIVE
 from appliance.ledger.audit_log import NO_AUDIT
@@ -58,6 +59,7 @@ class House:
     max_body_bytes: int = 100_000
     keep_alive_s: float = 10.0
     open_paths: frozenset[str] = OPEN_PATHS
+    rate_limits: HeadersOf = lambda _tenant, _now_s: []
     authenticator: Authenticator = field(
         default_factory=lambda: KeyRing([KEY, "sk-another-key-of-the-gateway"], Tenant("default"))
     )
@@ -79,6 +81,7 @@ class House:
             metrics=self.metrics,
             authenticator=self.authenticator,
             open_paths=self.open_paths,
+            rate_limits=self.rate_limits,
             role_models=ROLE_MODELS,
             models=listings,
             max_body_bytes=self.max_body_bytes,

@@ -56,6 +56,7 @@ def inside(script: Script = careful, *, tenant: Tenant | None = None, max_body_b
     fleet, client, traces = Fleet(), ScriptedClient(script), MemoryTraces()
     fleet.publish(tuple(replace(engine(model_id), task=POOLING.get(model_id, EngineTask.GENERATE)) for model_id in ALL))
     dispatcher, metrics = Dispatcher(fleet, client), Metrics(models=ALL, fleet=fleet)
+    metrics.watch_lines(dispatcher.lines.levels, dispatcher.lines.longest_waits_s)
     coordinator = Coordinator(
         replace(OPTIONS, tasks=POOLING, image_readers=frozenset({"generalist"})),
         {model_id: SPEECHLESS if model_id in POOLING else starter for model_id in ALL},

@@ -76,10 +76,11 @@ def test_metrics_count_requests_by_route_status_and_strategy() -> None:
     call(target.app, "GET", "/never/seen/17")
     call(target.app, "GET", "/v1/models", headers=[])
     text = call(target.app, "GET", "/metrics").body.decode()
-    assert 'appliance_requests_total{route="/v1/chat/completions",status="200",strategy="direct"} 1.0' in text
-    assert 'appliance_requests_total{route="unmatched",status="404",strategy="none"} 1.0' in text
-    assert 'appliance_requests_total{route="unmatched",status="401",strategy="none"} 1.0' in text
-    assert 'appliance_time_to_first_token_seconds_count{strategy="direct"} 1.0' in text
+    chat_labels = 'route="/v1/chat/completions",status="200",strategy="direct",tenant_class="default"'
+    assert f"appliance_requests_total{{{chat_labels}}} 1.0" in text
+    assert 'appliance_requests_total{route="unmatched",status="404",strategy="none",tenant_class="default"} 1.0' in text
+    assert 'appliance_requests_total{route="unmatched",status="401",strategy="none",tenant_class="none"} 1.0' in text
+    assert 'appliance_time_to_first_token_seconds_count{strategy="direct",tenant_class="default"} 1.0' in text
     assert 'appliance_engines{model="starter-planner",state="ready"} 1.0' in text
     assert "seen" not in text
 
@@ -87,7 +88,7 @@ def test_metrics_count_requests_by_route_status_and_strategy() -> None:
 def test_metrics_count_refusals() -> None:
     target = house(Overloaded("full", retry_after_s=1))
     call(target.app, body=chat(stream=True))
-    labels = {"route": "/v1/chat/completions", "status": "429", "strategy": "none"}
+    labels = {"route": "/v1/chat/completions", "status": "429", "strategy": "none", "tenant_class": "default"}
     assert target.metrics.registry.get_sample_value("appliance_requests_total", labels) == 1
 
 

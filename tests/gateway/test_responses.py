@@ -200,6 +200,8 @@ def test_all_kinds_of_input_become_one_conversation() -> None:
             "input[0].content[0].image_url",
             "nothing is fetched",
         ),
+        ({"input": [{"role": "user", "content": [{"type": {"a": 1}}]}]}, "input[0].content[0]", "not supported"),
+        ({"input": [{"type": ["a"]}]}, "input[0].type", "not supported"),
         ({"input": [{"type": "function_call", "name": "f"}]}, "input[0].arguments", "string"),
         ({"tools": [{"type": "web_search"}]}, "tools[0].type", "function"),
         ({"tool_choice": {"type": "hosted"}}, "tool_choice", "auto"),

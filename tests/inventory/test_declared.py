@@ -79,3 +79,9 @@ def test_file_that_is_not_there(tmp_path: Path) -> None:
         load_inventory(tmp_path / "none.yaml")
     with pytest.raises(ConfigError, match="can't be read"):
         load_inventory(tmp_path)
+
+
+def test_a_wrong_entry_is_told_without_what_follows_from_it(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError) as refused:
+        load_inventory(written(tmp_path, "nodes: [{name: a, gpus: [{name: L4}]}]"))
+    assert str(refused.value).endswith("inventory.yaml: nodes.0.gpus.0.memory_gib: Field required")

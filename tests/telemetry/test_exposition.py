@@ -4,7 +4,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from appliance.domain.engine import EngineState, EngineStatus
 from appliance.domain.fleet import Fleet
-from appliance.telemetry.exposition import Exposition
+from appliance.telemetry.exposition import LARGEST, SAME, Exposition
 from appliance.telemetry.metrics import Metrics
 
 ENGINE = EngineStatus("m-0", "m", EngineState.READY, "http://127.0.0.1:8100", "secret", 512, 8)
@@ -57,3 +57,16 @@ def test_of_a_worker_that_has_ended_its_counts_stay_and_nothing_else() -> None:
 def test_a_sum_can_be_added_to_a_sum() -> None:
     once = Exposition([worker(2), worker(3)]).text()
     assert Exposition([once]).text() == once
+
+
+def test_of_each_gauge_it_was_decided_whether_workers_are_added() -> None:
+    """A new one that all workers read from the same place must not be added: see telemetry/exposition.py."""
+    added = {
+        "appliance_calls_waiting",
+        "appliance_requests_in_flight",
+        "process_open_fds",
+        "process_resident_memory_bytes",
+        "process_virtual_memory_bytes",
+    }
+    gauges = {family.name for family in text_string_to_metric_families(worker(1)) if family.type == "gauge"}
+    assert gauges == added | SAME | LARGEST

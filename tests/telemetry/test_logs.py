@@ -76,3 +76,26 @@ def test_records_of_libraries_have_the_same_form(file: Path) -> None:
     logging.getLogger("uvicorn.error").warning("port %d", 80)
     (line,) = lines(file)
     assert (line["event"], line["logger"], line["level"]) == ("port 80", "uvicorn.error", "warning")
+
+
+def test_lines_that_are_ready_are_written_together_in_the_form_of_all_others(file: Path) -> None:
+    lines = logs.RequestLines("appliance.test")
+    lines.add(1_700_000_000.25, '"route":"/v1/x","status":200')
+    lines.add(1_700_000_001.0, '"route":"/v1/y","status":503,"error":"engine_error"')
+    assert not file.exists() or not file.read_text()
+    lines.write()
+    lines.write()
+    first, second = map(json.loads, file.read_text().splitlines())
+    assert first == {
+        "event": "request",
+        "route": "/v1/x",
+        "status": 200,
+        "level": "info",
+        "logger": "appliance.test",
+        "timestamp": "2023-11-14T22:13:20.250000Z",
+    }
+    assert (second["error"], second["timestamp"]) == ("engine_error", "2023-11-14T22:13:21.000000Z")
+    logs.configure(file=file, level="WARNING")
+    lines.add(1.0, '"status":200')
+    lines.write()
+    assert len(file.read_text().splitlines()) == 2

@@ -9,7 +9,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from appliance.gateway import exchange as exchanges
 from appliance.gateway.exchange import Exchange
-from appliance.telemetry.metrics import NO_STRATEGY, Metrics
+from appliance.telemetry.metrics import NO_CLASS, NO_STRATEGY, Metrics
 
 _UNMATCHED = "unmatched"
 _QUIET = frozenset({"/health", "/ready", "/metrics"})
@@ -39,9 +39,7 @@ class Access:
         duration_s = time.monotonic() - exchange.started_s
         route = getattr(scope.get("route"), "path", _UNMATCHED)
         status = exchange.status or 499
-        self._metrics.request_finished(route=route, status=status, strategy=exchange.strategy, duration_s=duration_s)
-        if exchange.first_token_s is not None:
-            self._metrics.first_token(strategy=exchange.strategy, after_s=exchange.first_token_s)
+        self._count(exchange, route, status, duration_s)
         if route in _QUIET:
             return
         facts = {"method": scope["method"], "route": route, "status": status, "duration_s": round(duration_s, 4)}
@@ -50,3 +48,14 @@ class Access:
         if exchange.error:
             facts["error"] = exchange.error
         _log.info("request", **facts)
+
+    def _count(self, exchange: Exchange, route: str, status: int, duration_s: float) -> None:
+        strategy, tenant = exchange.strategy, exchange.tenant
+        named = NO_CLASS if tenant is None else tenant.policy
+        self._metrics.request_finished(
+            route=route, status=status, strategy=strategy, duration_s=duration_s, tenant_class=named
+        )
+        if exchange.first_token_s is not None:
+            self._metrics.first_token(strategy=strategy, after_s=exchange.first_token_s, tenant_class=named)
+        if exchange.token_gaps_s:
+            self._metrics.token_gaps(strategy=strategy, gaps_s=exchange.token_gaps_s, tenant_class=named)

@@ -107,6 +107,7 @@ class StreamedAnswer(_Answer):
         super().__init__(events)
         self._writer = writer
         self._keep_alive_s = keep_alive_s
+        self._spoke_s: float | None = None
 
     async def _answer(self, exchange: Exchange, send: Send) -> None:
         async with (
@@ -116,6 +117,8 @@ class StreamedAnswer(_Answer):
             try:
                 async for event in events:
                     self._note(exchange, event)
+                    if isinstance(event, ContentDelta):
+                        self._note_gap(exchange)
                     if said := self._writer.event(event):
                         await stream.say(said)
             except Exception as error:  # the door, after the first byte
@@ -124,3 +127,9 @@ class StreamedAnswer(_Answer):
                 report(error, exchange)
                 await stream.say(self._writer.failed(translate(error)))
             await stream.say(self._writer.closing(), last=True)
+
+    def _note_gap(self, exchange: Exchange) -> None:
+        now_s = time.monotonic()
+        if self._spoke_s is not None:
+            exchange.token_gaps_s.append(now_s - self._spoke_s)
+        self._spoke_s = now_s

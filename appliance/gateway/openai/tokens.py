@@ -62,7 +62,7 @@ class TokenizeBody(RequestFields):
 class DetokenizeBody(RequestFields):
     """Token ids: vLLM's fields."""
 
-    tokens: Annotated[list[Annotated[int, Field(ge=0)]], Field(max_length=_MOST_TOKENS)]
+    tokens: Annotated[list[Annotated[int, Field(ge=0, lt=2**31)]], Field(max_length=_MOST_TOKENS)]
 
     def to_domain(self) -> ChatRequest:
         """As the coordinator takes it."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Final, Protocol
 
 import orjson
@@ -29,7 +29,7 @@ from appliance.engines.relay_client import RelayClient, broken_off, request_byte
 from appliance.engines.relay_connection import AnswerBroken, RelayConnection
 from appliance.errors import ApplianceError, AuditFailed, EngineRejected, EngineUnavailable
 from appliance.gateway.error_responses import translate
-from appliance.gateway.exchange import make_id, make_trace_id
+from appliance.gateway.exchange import make_ids
 from appliance.gateway.middleware.door import reported
 from appliance.gateway.relay.passage import Passage, Rounds
 from appliance.gateway.relay.record import Record
@@ -72,7 +72,6 @@ class Load:
     deadline_s: float
     prefix: int | None = None
     body: bytes = b""
-    trace_id: str = field(default_factory=make_trace_id)
 
 
 @dataclass(slots=True, eq=False)
@@ -84,6 +83,7 @@ class _Course:
     send: Send
     headers: Headers
     request_id: str
+    trace_id: str
     last_place: Place
     record: Record
     attempts: int = 1
@@ -128,11 +128,12 @@ class Carrier:
         assert place is not None
         streamed = load.wish.streamed
         passage = Passage(task, receive, load.started_s, load.deadline_s, streamed, load.started_s)
-        request_id = load.request_id or make_id("req")
-        headers = [(b"x-request-id", request_id.encode()), (b"x-trace-id", load.trace_id.encode())]
+        request_id, trace_id = make_ids("req")
+        request_id = load.request_id or request_id
+        headers = [(b"x-request-id", request_id.encode()), (b"x-trace-id", trace_id.encode())]
         headers += self._limits.headers(load.tenant, load.started_s)
-        record = Record(self._audit, load.tenant, request_id, load.trace_id, load.path, load.wish.model, load.body)
-        course = _Course(load, passage, send, headers, request_id, place, record)
+        record = Record(self._audit, load.tenant, request_id, trace_id, load.path, load.wish.model, load.body)
+        course = _Course(load, passage, send, headers, request_id, trace_id, place, record)
         self._accounts.begun()
         self._rounds.join(passage)
         try:
@@ -247,7 +248,7 @@ class Carrier:
 
     async def _asked(self, course: _Course, place: Place, down: bytes) -> RelayConnection:
         engine, load, passage = place.engine, course.load, course.passage
-        request = request_bytes(engine, load.path, load.trace_id, down)
+        request = request_bytes(engine, load.path, course.trace_id, down)
         course.sent_s = self._clock()
         connection = await self._client.connected(engine)
         passage.connection = connection
@@ -356,7 +357,7 @@ class Carrier:
         started_s = load.started_s
         call = PassThroughCall(
             request_id=course.request_id,
-            trace_id=load.trace_id,
+            trace_id=course.trace_id,
             tenant=load.tenant.name,
             requested_model=load.wish.model,
             model_id=load.wish.model,
@@ -376,6 +377,7 @@ class Carrier:
             usage_estimated=estimated,
             error=course.error,
             traceparent=load.traceparent,
+            tenant_class=load.tenant.policy,
         )
         course.record.ended(call)
         self._accounts.ended(call, course.word)

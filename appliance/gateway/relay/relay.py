@@ -53,7 +53,7 @@ class RelayParts:
     paths: frozenset[str] = _PATHS
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class _Caller:
     """Who asks, by the headers alone."""
 

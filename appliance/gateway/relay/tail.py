@@ -119,7 +119,7 @@ class StreamTail:
         return bool(choices) or usage is None or self.keeps_usage
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class WholeAnswer:
     """What a whole answer says of itself. `aborted`: the engine broke it off, and said 200 all the same."""
 
@@ -132,11 +132,16 @@ def whole_answer(body: bytes) -> WholeAnswer:
     """Read a whole answer. Raises Unreadable."""
     said = _parsed(body)
     choices = said.get("choices")
-    if not isinstance(choices, list) or not all(isinstance(choice, dict) for choice in choices):
+    if type(choices) is not list:
         raise Unreadable("the answer has no choices")
-    reasons = [choice.get("finish_reason") for choice in choices]
-    reason = None if not reasons or reasons[0] is None else str(reasons[0])
-    return WholeAnswer(_usage(said), reason, "abort" in reasons)
+    reason, aborted = None, False
+    for choice in choices:
+        if type(choice) is not dict:
+            raise Unreadable("a choice is no object")
+        ended = choice.get("finish_reason")
+        aborted = aborted or ended == "abort"
+        reason = reason or ended
+    return WholeAnswer(_usage(said), reason, aborted)
 
 
 def _tells_something(piece: bytes) -> bool:

@@ -16,6 +16,7 @@
  *   retired GPU PENDING                                      memory pages
  *   energy GPU MILLIJOULES                                   since the driver was loaded
  *   recovery GPU ACTION                                      NVML_FI_DEV_GET_GPU_RECOVERY_ACTION
+ *   driver VERSION                                           of the machine
  *   fail GPU|* FUNCTION|* ERROR                              what calls return instead
  *
  * Layouts and signatures are those that pynvml calls by; they follow NVIDIA's published nvml.h.
@@ -51,6 +52,7 @@ static device gpus[GPUS], parts[GPUS][INSTANCES];
 static struct { int gpu, instance; unsigned pid; long long mib; } processes[FACTS];
 static struct { int a, b, status; } pairs[FACTS];
 static struct { int gpu, error; char function[64]; } failures[FACTS];
+static char driver[64];
 static int gpu_count, process_count, pair_count, failure_count;
 
 static int failing(const char *function, int gpu) {
@@ -121,6 +123,7 @@ static void told(char *line) {
     else if (sscanf(line, "remapped %d %d %d", &gpu, &a, &b) == 3) gpus[gpu].remap_pending = a, gpus[gpu].remap_failed = b;
     else if (sscanf(line, "retired %d %d", &gpu, &a) == 2) gpus[gpu].retired = a;
     else if (!strncmp(line, "energy ", 7) && sscanf(line, "energy %d", &gpu) == 1) sscanf(line, "energy %*d %lld", &gpus[gpu].energy);
+    else if (sscanf(line, "driver %63s", driver) == 1) return;
     else if (sscanf(line, "recovery %d %d", &gpu, &a) == 2) gpus[gpu].recovery = a;
     else if (*line != '#' && *line != '\n') {
         fprintf(stderr, "fake NVML: no such fact: %s", line);
@@ -152,6 +155,13 @@ int nvmlShutdown(void) {
 void fakeReset(void) { users = 0; }
 
 const char *nvmlErrorString(int error) { return MESSAGE(error); }
+
+int nvmlSystemGetDriverVersion(char *version, unsigned length) {
+    if (!users) return UNINITIALIZED;
+    if (!*driver) return NOT_SUPPORTED;
+    snprintf(version, length, "%s", driver);
+    return failing(__func__, -1);
+}
 
 int nvmlDeviceGetCount_v2(unsigned *count) {
     if (!users) return UNINITIALIZED;

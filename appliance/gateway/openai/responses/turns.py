@@ -88,7 +88,7 @@ def _content(said: Any, place: str, *, images: bool) -> tuple[str, tuple[Json, .
 
 def _part(part: Any, place: str, *, images: bool) -> Json:
     kind = part.get("type") if isinstance(part, dict) else None
-    if kind in _TEXTS and isinstance(part.get("text"), str):
+    if isinstance(kind, str) and kind in _TEXTS and isinstance(part.get("text"), str):
         return {"type": "text", "text": part["text"]}
     if kind == "refusal" and isinstance(part.get("refusal"), str):
         return {"type": "text", "text": part["refusal"]}

@@ -1,4 +1,4 @@
-"""Nothing outside can be reached: every attempt to connect must fail. A network plugin that ignores policies shows here."""
+"""Nothing outside can be reached: every attempt to connect must fail. A network plugin that ignores policies shows."""
 
 import os
 import socket

@@ -21,4 +21,4 @@ strategy = document["appliance"]["strategy"]
 calls = document["appliance"]["calls"]
 print(f"trace {trace}: {strategy}, {calls} calls, {len(text or '')} characters")
 if not text or calls < 2:
-    sys.exit(f"an answer made of several calls was expected; tests.question may be too simple, or a role has no engine")
+    sys.exit("an answer made of several calls was expected; tests.question may be too simple, or a role has no engine")
