@@ -19,6 +19,8 @@ import os
 import random
 import signal
 import sqlite3
+import subprocess
+import sys
 import tempfile
 import time
 from collections import Counter
@@ -124,9 +126,9 @@ async def _gateway(lineup: Lineup, port: int, engines: list[dict[str, Any]]) -> 
         await front.running
 
 
-async def measure(forker: Forker, pool: Pool, kills: int, within_s: float) -> dict[str, Any]:
+async def measure(forker: Forker, pool: Pool, kills: int, within_s: float, seed: int) -> dict[str, Any]:
     """Kill it so often, or as often as the time allows, and count."""
-    draw, asked = random.Random(SEED), list[Asked]()
+    draw, asked = random.Random(seed), list[Asked]()
     port = pool.settings["server"]["port"]
     async with _engines() as engines:
         began_s = time.monotonic()
@@ -278,7 +280,7 @@ def _audit(pool: Pool) -> str:
     return "; ".join(told)
 
 
-def run(kills: int, within_s: float) -> dict[str, Any]:
+def run(kills: int, within_s: float, seed: int) -> dict[str, Any]:
     """All of it in a temporary directory."""
     with tempfile.TemporaryDirectory() as folder:
         pool = make_pool(Path(folder))
@@ -286,19 +288,38 @@ def run(kills: int, within_s: float) -> dict[str, Any]:
         pool.write()
         forker = Forker(pool.config)
         try:
-            return asyncio.run(measure(forker, pool, kills, within_s))
+            return asyncio.run(measure(forker, pool, kills, within_s, seed))
         finally:
             forker.close()
+
+
+def several(kills: int, within_s: float, side_by_side: int) -> dict[str, Any]:
+    """The kills shared among gateways beside each other, each on data of its own; their figures added up."""
+    share = [kills // side_by_side + (number < kills % side_by_side) for number in range(side_by_side)]
+    command = [sys.executable, "-m", "benchmarks.kill_gateway", "--json", "--within-s", str(within_s)]
+    children = [
+        subprocess.Popen([*command, "--kills", str(count), "--seed", str(SEED + number)], stdout=subprocess.PIPE)
+        for number, count in enumerate(share)
+    ]
+    found = [json.loads(child.communicate()[0]) for child in children]
+    counts = {name: sum(one[name] for one in found) for name, value in found[0].items() if isinstance(value, int)}
+    told = {name: sorted({one[name] for one in found}) for name in ("ledger", "audit")}
+    return {**counts, "seconds": max(one["seconds"] for one in found), **told, "side_by_side": side_by_side}
 
 
 def main() -> None:
     """Measure, print, write."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--kills", type=int, default=1_000)
+    parser.add_argument("--side-by-side", type=int, default=1, help="so many gateways at a time")
+    parser.add_argument("--seed", type=int, default=SEED)
     parser.add_argument("--within-s", type=float, default=7_200, help="end sooner where that takes longer")
     parser.add_argument("--json", action="store_true", help="print the figures as JSON, and record nothing")
     arguments = parser.parse_args()
-    result = run(arguments.kills, arguments.within_s)
+    if arguments.side_by_side > 1:
+        result = several(arguments.kills, arguments.within_s, arguments.side_by_side)
+    else:
+        result = run(arguments.kills, arguments.within_s, arguments.seed)
     if arguments.json:
         print(json.dumps(result))
     else:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import secrets
 from collections.abc import Callable
@@ -12,7 +13,7 @@ from pathlib import Path
 from typing import Final
 
 from appliance.config import Settings
-from appliance.domain.audit import Audit
+from appliance.domain.audit import Act, Audit
 from appliance.errors import ConfigError
 from appliance.ledger.audit_file import AuditFile
 from appliance.ledger.audit_log import NO_AUDIT, AuditLog
@@ -58,6 +59,19 @@ def open_audit(
     )
     held.callback(log.close)
     return OpenAudit(log, left)
+
+
+def record_act(settings: Settings, act: Act) -> None:
+    """Record what an administrator does on the command line, before it is done.
+
+    Raises AuditFailed where that is required and can't be done, ConfigError and LedgerError.
+    """
+
+    async def recorded() -> None:
+        with ExitStack() as held:
+            await open_audit(settings, held).audit.act(act)
+
+    asyncio.run(recorded())
 
 
 def read_or_make_key(file: Path) -> bytes:

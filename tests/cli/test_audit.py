@@ -11,10 +11,10 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner, Result
 
-from appliance.bootstrap.auditing import open_audit, read_key
+from appliance.bootstrap.auditing import open_audit, read_key, record_act
 from appliance.cli.main import app
 from appliance.config import load
-from appliance.domain.audit import Accepted, Finished
+from appliance.domain.audit import Accepted, Act, Finished
 from appliance.ledger.audit_records import digest_of
 from tests.cli.pool import Pool, make_pool
 
@@ -108,6 +108,16 @@ def test_records_are_exported_with_their_hashes(pool: Pool) -> None:
     mine = [json.loads(line) for line in run(pool, "export", "--tenant", "acme", "--since", "1h").stdout.splitlines()]
     assert [record["trace_id"] for record in mine] == [f"acme-{n}" for n in range(3) for _ in range(2)]
     assert run(pool, "export", "--until", "2020-01-01").stdout == ""
+
+
+def test_what_an_administrator_does_is_recorded_in_a_chain_of_its_own(pool: Pool) -> None:
+    for name in ("k1", "k2"):
+        record_act(load(pool.config, {}), Act("keys.create", name, "acme", "command line", {"scopes": "inference"}))
+    records = [json.loads(line) for line in run(pool, "export", "--chain", "100").stdout.splitlines()]
+    assert [(record["kind"], record.get("subject")) for record in records] == [
+        ("opened", None), ("act", "k1"), ("opened", None), ("act", "k2"),
+    ]  # fmt: skip
+    assert run(pool, "verify", "--chain", "100").exit_code == 0
 
 
 def test_a_body_can_be_compared_with_its_record(pool: Pool, tmp_path: Path) -> None:
