@@ -249,6 +249,8 @@ class Metrics:
             if call.first_byte_s is not None:
                 self.first_token(strategy=NO_STRATEGY, after_s=call.first_byte_s, tenant_class=call.tenant_class)
             self._fan_out.observe((PASSTHROUGH,), 1)
+            self._role_calls.observe((PASSTHROUGH, Role.GENERALIST.value), 1)
+            self._role_tokens.observe((PASSTHROUGH, Role.GENERALIST.value), call.usage.total_tokens)
             self._record_call(
                 Role.GENERALIST,
                 call.model_id,

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Final, Protocol
 
 import orjson
@@ -45,8 +45,8 @@ class Accounts(Protocol):
     def begun(self) -> None:
         """A request was taken."""
 
-    def ended(self, call: PassThroughCall, error: str) -> None:
-        """It is over; `error` is the word for the access log where it did not end well."""
+    def ended(self, call: PassThroughCall, error: str, gaps_s: Sequence[float]) -> None:
+        """It is over; `error` is the word for the access log where it did not end well, `gaps_s` lay between pieces."""
 
 
 class Carrier:
@@ -164,6 +164,7 @@ class Carrier:
                     onward = tail.take(piece)
                     if onward:
                         await self._say(course, onward)
+                        course.heard(tail.events, course.passage.said_s)
                 else:
                     await self._nudged(course)
             rest = tail.rest()
@@ -307,7 +308,7 @@ class Carrier:
         self._limits.settle(load.admitted, usage.total_tokens, gpu_s, now_s)
         call = course.call(usage, gpu_s, now_s, self._wall_clock(), estimated=estimated)
         course.record.ended(call)
-        self._accounts.ended(call, course.word)
+        self._accounts.ended(call, course.word, course.gaps_s)
 
 
 async def _whole_body(connection: RelayConnection) -> bytes:

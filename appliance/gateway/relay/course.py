@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 
 from starlette.types import Send
@@ -64,10 +64,20 @@ class Course:
     first_byte_s: float | None = None
     usage: Usage | None = None
     events: int = 0
+    spoke_s: float | None = None
+    gaps_s: list[float] = field(default_factory=list)
     finish_reason: str | None = None
     outcome: Outcome = Outcome.ERROR
     error: str = ""
     word: str = ""
+
+    def heard(self, events: int, now_s: float) -> None:
+        """So many events have gone on by now; the first one says who speaks."""
+        if events > max(1, self.events):
+            if self.spoke_s is not None:
+                self.gaps_s.append(now_s - self.spoke_s)
+            self.spoke_s = now_s
+        self.events = events
 
     def call(self, usage: Usage, gpu_s: float, now_s: float, unix_s: float, *, estimated: bool) -> PassThroughCall:
         """As it ended at `now_s`, which is `unix_s` in wall time."""
