@@ -6,7 +6,6 @@ import hmac
 from typing import Any
 
 from appliance.domain.audit import Accepted, Act, AuditEvent, Finished
-from appliance.domain.usage import PassThroughCall
 
 ACCEPTED, FINISHED, ACT = "accepted", "finished", "act"
 OPENED, RECOVERED, GAP = "opened", "recovered", "gap"
@@ -50,5 +49,5 @@ def _fields(event: AuditEvent) -> dict[str, Any]:
     for name in event.__slots__:
         value = getattr(event, name)
         if value not in ("", 0, (), None) and value != {}:
-            fields[name] = value._asdict() if isinstance(value, PassThroughCall) else value
+            fields[name] = value
     return fields

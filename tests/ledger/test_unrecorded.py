@@ -33,7 +33,7 @@ def test_a_request_that_began_to_be_answered_becomes_an_interrupted_trace() -> N
 
 
 def test_what_the_fast_path_consumed_comes_back_as_it_was() -> None:
-    call = passed_through("t1")._replace(outcome=Outcome.ERROR, first_byte_s=None)
+    call = replace(passed_through("t1"), outcome=Outcome.ERROR, first_byte_s=None)
     assert seen(lines((1000.0, ACCEPTED), (1000.1, replace(FINISHED, call=call))))["t1"].call == call
 
 
