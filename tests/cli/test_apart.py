@@ -44,7 +44,7 @@ def test_a_gateway_over_two_packs_answers_goes_on_without_one_and_leaves_nothing
         children.append(door)
         url = wait_until_running(gateway, door)
         key = (gateway.data_dir / "api-key").read_text().strip()
-        assert get(f"{url}/ready") == 200
+        assert get(f"{url}/ready", key) == 200
         status, answer = ask(url, key, chat("auto", QUESTION))
         assert (status, answer["choices"][0]["message"]["content"]) == (200, ANSWER)
         shown = fetch(f"{url}/fleet", key)["engines"]
