@@ -51,6 +51,7 @@ up: setup ## start the starter pool and the gateway, and leave them running unti
 	@exec $(IN_VENV)/appliance up --config $(CONFIG)
 
 test: setup ## every test, unit and e2e (real vLLM on the CPU)
+	@.ci/postgresql
 	@$(IN_VENV)/python -m pytest -n $$(( $$(nproc) < 4 ? $$(nproc) : 4 )) -m "not e2e"
 	@$(IN_VENV)/python -m pytest -m e2e # one after the other: a dozen engines on few cores starve each other
 

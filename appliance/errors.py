@@ -24,7 +24,8 @@ ApplianceError
 │   ├── BaseMissing        what a differential bundle builds on is not installed
 │   └── ContentRefused     something may not be in a bundle: its format, licence or origin
 ├── EgressUnknown          whether something calls out could not be found out on this machine
-├── LedgerError            what is stored can't be read
+├── LedgerError            what is stored can't be read, or nothing more can be stored
+│   └── AuditFailed        an audit record can't be written, and without it nothing may leave
 ├── BudgetExhausted        a limit of the request was reached and no answer could be given within it
 ├── Overloaded             the appliance has no room at present; try again
 │   └── LimitReached       a tenant has used up one of its limits
@@ -160,7 +161,11 @@ class EgressUnknown(ApplianceError):
 
 
 class LedgerError(ApplianceError):
-    """What is stored can't be read."""
+    """What is stored can't be read, or nothing more can be stored."""
+
+
+class AuditFailed(LedgerError):
+    """An audit record can't be written, and without it nothing may leave."""
 
 
 class BudgetExhausted(ApplianceError):

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from contextlib import closing
 from pathlib import Path
 
 import structlog
 
 from appliance.bootstrap.traces import CountedTraces
+from appliance.domain.usage import PassThroughSink
 from appliance.ledger.interrupted import trace_of
 from appliance.ledger.journal import JournalFile
 from appliance.ledger.trace_store import TraceStore
+from appliance.ledger.unrecorded import seen
 
 _log = structlog.get_logger(__name__)
 
@@ -45,3 +47,18 @@ async def _save(journal: JournalFile, store: TraceStore, sink: CountedTraces) ->
             continue
         journal.forget(page)
     return saved
+
+
+async def save_unrecorded(left: Sequence[bytes], store: TraceStore, sink: CountedTraces, usage: PassThroughSink) -> int:
+    """Bring into the ledger what only the audit chain's last records have heard of, and say how much that was."""
+    found = seen(left)
+    known = await store.known(found)
+    missing = [request for trace_id, request in found.items() if trace_id not in known]
+    for request in missing:
+        if request.call is not None:
+            usage.record_pass_through(request.call)
+        else:
+            await sink.save(request.trace)
+    if missing:
+        _log.warning("requests that only the audit chain knew were brought into the ledger", requests=len(missing))
+    return len(missing)

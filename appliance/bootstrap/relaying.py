@@ -10,6 +10,7 @@ from appliance.config import Settings
 from appliance.coordinator.coordinator import Coordinator
 from appliance.coordinator.options import PASSTHROUGH_LIMITS
 from appliance.dispatch.dispatcher import Dispatcher
+from appliance.domain.audit import Audit
 from appliance.domain.endpoint import EngineTask
 from appliance.domain.model import Model
 from appliance.domain.policy import DataPolicy
@@ -50,6 +51,7 @@ def fast_path(
     authenticator: Authenticator,
     metrics: Metrics,
     sink: PassThroughSink,
+    audit: Audit,
     salt_secret: bytes,
 ) -> FastPath | None:
     """The fast path, on the accounts of the ordinary one; None where the configuration wants none."""
@@ -58,7 +60,7 @@ def fast_path(
     lines = RequestLines("appliance.gateway.relay")
     client, rounds = RelayClient(), Rounds(settings.server.keep_alive_s, lines.write)
     limits = RequestLimits(settings.server.max_choices, settings.server.max_images)
-    carrier = Carrier(dispatcher, client, coordinator.limits, RelayAccounts(metrics, sink, lines), rounds)
+    carrier = Carrier(dispatcher, client, coordinator.limits, RelayAccounts(metrics, sink, lines), rounds, audit)
     parts = RelayParts(
         dispatcher=dispatcher,
         authenticator=authenticator,

@@ -21,7 +21,7 @@ from appliance.telemetry.metrics import Metrics
 
 @dataclass(frozen=True, slots=True)
 class RequestParts:
-    """What a request path is made of. `save_interrupted` makes traces of what a killed process was answering.
+    """What a request path is made of. `save_left` makes traces of what a killed process was answering.
 
     `upkeep` is None where somebody else deletes what is old. What stands in `background` runs from start to stop.
     """
@@ -35,7 +35,7 @@ class RequestParts:
     metrics: Metrics
     upkeep: Upkeep | None
     background: tuple[Callable[[], Coroutine[Any, Any, None]], ...]
-    save_interrupted: Callable[[], Awaitable[int]]
+    save_left: tuple[Callable[[], Awaitable[int]], ...]
 
 
 class RequestPath:
@@ -60,11 +60,12 @@ class RequestPath:
         """Answer at once; then see to what earlier runs left."""
         parts = self.parts
         self._answering = asyncio.create_task(parts.server.serve(), name="gateway")
+        for save in parts.save_left:  # before what is too old is deleted, which it would take for missing
+            await save()
         background = parts.background
         if parts.upkeep is not None:
             await parts.upkeep.once()
             background = (*background, parts.upkeep.run)
-        await parts.save_interrupted()
         self._background += [asyncio.create_task(run()) for run in background]
 
     async def stop(self) -> None:

@@ -10,9 +10,10 @@ from functools import partial
 from importlib.metadata import version
 
 from appliance.bootstrap.access import build_authenticator, build_keeper, open_ledger
+from appliance.bootstrap.auditing import open_audit
 from appliance.bootstrap.demand_tally import DemandTally
 from appliance.bootstrap.dispatching import dispatcher_of
-from appliance.bootstrap.interrupted import save_interrupted
+from appliance.bootstrap.interrupted import save_interrupted, save_unrecorded
 from appliance.bootstrap.learned_head import learned_chooser
 from appliance.bootstrap.ledger import open_books
 from appliance.bootstrap.lineup import Lineup
@@ -62,7 +63,7 @@ def build_request_path(
     metrics = Metrics(models=list(models), fleet=fleet, classes=[DEFAULT, *policy.policies])
     ledger = held.enter_context(closing(open_ledger(settings)))
     authenticator, book = build_authenticator(settings, policy, ledger)
-    books = open_books(settings, ledger, fleet, lineup.cards, metrics.journal_failed)
+    books = open_books(settings, ledger, fleet, lineup.cards, metrics.ledger_failed)
     held.callback(lambda: books.usage.settle().result())
     tally = DemandTally(settings.coordinator.virtual_model)
     counted = CountedTraces(books.traces, metrics, tally, _export(settings, metrics, held))
@@ -70,9 +71,19 @@ def build_request_path(
     dispatcher = dispatcher_of(settings, fleet, client, policy)
     metrics.watch_lines(dispatcher.lines.levels, dispatcher.lines.longest_waits_s)
     coordinator = _coordinator(lineup, dispatcher, policy, counted, journal, salt_secret)
+    opened = open_audit(settings, held, metrics.audit_failed, worker=share.number)
     keeper = build_keeper(settings, coordinator.limits, ledger)
     relay = fast_path(
-        settings, models, coordinator, dispatcher, policy, authenticator, metrics, books.usage, salt_secret
+        settings,
+        models,
+        coordinator,
+        dispatcher,
+        policy,
+        authenticator,
+        metrics,
+        books.usage,
+        opened.audit,
+        salt_secret,
     )
     app = build_gateway(
         GatewayParts(
@@ -91,6 +102,7 @@ def build_request_path(
             open_paths=frozenset(settings.server.open_paths),
             rate_limits=coordinator.limits.headers,
             limits=RequestLimits(settings.server.max_choices, settings.server.max_images),
+            audit=opened.audit,
             relay=None if relay is None else relay.parts,
         ),
         version=version("appliance"),
@@ -106,7 +118,10 @@ def build_request_path(
             metrics=metrics,
             upkeep=books.upkeep if share.first else None,
             background=(books.energy.run, keeper.run, *([book.run] if book is not None else [])),
-            save_interrupted=partial(save_interrupted, journal, books.traces, counted, share.left_journals(settings)),
+            save_left=(
+                partial(save_interrupted, journal, books.traces, counted, share.left_journals(settings)),
+                partial(save_unrecorded, opened.left, books.traces, counted, books.usage),
+            ),
         )
     )
 

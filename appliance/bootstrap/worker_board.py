@@ -56,13 +56,7 @@ class WorkerBoard:
         self.first_beat(number).set()
         if "total" not in request.query_params:
             return Response(status_code=204)
-        return PlainTextResponse(
-            await asyncio.to_thread(
-                self._total, (beat.exposition, *(text for other, text in self._last.items() if other != number))
-            )
-        )
-
-    def _total(self, texts: tuple[str, ...]) -> str:
-        total = Exposition(texts)
-        total.add(self._ended.text())
-        return total.text()
+        # The asker's own come first, since they are the newest; what others counted that have ended comes last.
+        others = (text for other, text in self._last.items() if other != number)
+        texts = (beat.exposition, *others, self._ended.text())
+        return PlainTextResponse(await asyncio.to_thread(lambda: Exposition(texts).text()))

@@ -43,6 +43,9 @@ class GatewayValues(Where):
     """What a pod asks for, and the most that it gets."""
     data: Claim = Claim(enabled=True, size="10Gi")
     """The data directory: the SQLite ledger where there is no database (kept if enabled), else the journal only."""
+    files: Name = ""
+    """ConfigMap of yours, at /etc/appliance/files: what `config.policy.files` and `config.access` name (`jwks_file`,
+    `ca_file`)."""
     discovery: Discovery = Discovery()
     """How gateways find the packs."""
     autoscaling: GatewayScaling = GatewayScaling()

@@ -102,16 +102,18 @@ class GroupValues(Section):
     """Name."""
     model: Identifier
     """Model of the pool."""
-    nodes: int = Field(2, ge=2)
+    nodes: int = Field(ge=2)
     """Pods, each on a node of its own."""
-    gpus_per_node: int = Field(8, ge=1)
+    gpus_per_node: int = Field(ge=1)
     """GPUs of each pod."""
-    tensor_parallel_size: int = Field(8, ge=1)
+    tensor_parallel_size: int = Field(ge=1)
     """GPUs over which each layer is divided."""
-    pipeline_parallel_size: int = Field(2, ge=1)
+    pipeline_parallel_size: int = Field(ge=1)
     """Stages into which the layers are divided."""
     kv_cache_memory_bytes: int = Field(ge=1_000_000)
     """Bytes of KV cache per GPU."""
+    gpu_memory_utilization: float = Field(0.9, gt=0, le=1)
+    """Share of each GPU's memory that must be free when it starts."""
     max_model_len: int = Field(4096, ge=16)
     """Longest prompt and answer together, in tokens."""
     max_num_seqs: int = Field(64, ge=1)

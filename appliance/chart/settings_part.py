@@ -11,7 +11,8 @@ from appliance.config import json_schema
 
 SET_BY_CHART: Mapping[str, tuple[str, ...]] = {
     "": ("data_dir", "models", "cluster"),
-    "server": ("host", "port", "api_key_file"),
+    "server": ("host", "port", "api_key_file", "open_paths", "tls"),
+    "access": ("pepper_file",),
     "engines": ("python", "first_port"),
     "ledger": ("file", "url", "url_file", "journal_file"),
 }

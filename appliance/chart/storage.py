@@ -105,5 +105,5 @@ class SecretsValues(Part):
     """The keys of the appliance."""
 
     existing_secret: Name = ""
-    """Secret with `api-keys` (one per line), `pack-key`, `salt` (32 bytes or more) and, for scraping, `metrics-key`
-    (one of the API keys). Empty: one is made of random ones, and kept."""
+    """Secret with `api-keys` (one per line), `pack-key`, `pepper` and `salt` (32 bytes or more each) and, for scraping,
+    `metrics-key` (one of the API keys). Empty: one is made of random ones, and kept."""

@@ -6,6 +6,7 @@ import typer
 
 from appliance.cli import (
     ask,
+    audit,
     bundle,
     chart,
     config,
@@ -44,6 +45,7 @@ app.command()(plan.plan)
 app.command()(usage.usage)
 app.command()(doctor)
 app.add_typer(trace.commands, name="trace")
+app.add_typer(audit.commands, name="audit")
 app.add_typer(config.commands, name="config")
 app.add_typer(models.commands, name="models")
 app.add_typer(bundle.commands, name="bundle")

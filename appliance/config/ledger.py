@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Self
+from typing import Literal, Self
 from urllib.parse import urlsplit
 
 from pydantic import Field, model_validator
@@ -32,6 +32,27 @@ class PriceSettings(Section):
         return self
 
 
+class AuditSettings(Section):
+    """The audit chain: who asked for what, and how it ended."""
+
+    mode: Literal["required", "best_effort", "off"] = "required"
+    """`required`: no answer leaves before its record is written, and where that fails the caller gets a 503.
+    `best_effort`: it leaves all the same, and the chain tells later how many records are missing. `off`: no records."""
+    directory: Path = Path("audit")
+    """Where the chains' files are, below `data_dir` unless absolute."""
+    heads: Path = Path("audit-heads")
+    """Where each chain's signed head is, below `data_dir` unless absolute; best on another disk than the chains."""
+    key_file: Path = Path("audit-key")
+    """Secret of 32 bytes or more, in hexadecimal: signs the heads, and keys the digests of prompts and answers. Below
+    `data_dir` unless absolute; made where there is none."""
+    sync: Literal["each", "second", "never"] = "second"
+    """When records are brought to the disk itself. `each`: before the answer leaves. `second`: within a second, so a
+    process that is killed loses nothing, and a machine that loses power may lose the last second. `never`: whenever
+    the system does so."""
+    segment_bytes: int = Field(256_000_000, ge=10_000)
+    """A file that would grow beyond this is followed by the next one."""
+
+
 class LedgerSettings(Section):
     """Traces, usage and the audit chain: where they are kept, and for how long."""
 
@@ -51,6 +72,8 @@ class LedgerSettings(Section):
     """Older traces are deleted at start and every hour."""
     keep_usage_days: int = Field(400, ge=1)
     """Older usage rows are deleted likewise. They hold no contents, and outlive the traces."""
+    audit: AuditSettings = Field(default_factory=lambda: AuditSettings())
+    """The audit chain."""
     prices: PriceSettings = Field(default_factory=lambda: PriceSettings())
     """What a GPU-hour costs."""
 

@@ -148,6 +148,12 @@ class EngineCall:
     endpoint: Endpoint = Endpoint.CHAT
     inputs: Mapping[str, Any] = field(default_factory=dict)
 
+    @property
+    def streamed(self) -> bool:
+        """Whether the engine is asked for a stream. vLLM has the logprobs of an echoed prompt in whole answers only."""
+        echoed = self.params.get("echo") and self.params.get("logprobs") is not None
+        return self.endpoint.streamed and not (self.endpoint is Endpoint.COMPLETIONS and echoed)
+
 
 @dataclass(frozen=True, slots=True)
 class TokenLogprob:

@@ -3,22 +3,23 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import NamedTuple, Protocol
+from typing import Protocol
 
 from appliance.domain.request import Usage
 from appliance.domain.tenant import DEFAULT
 from appliance.domain.trace import Outcome
 
 
-class PassThroughCall(NamedTuple):
+@dataclass(slots=True)
+class PassThroughCall:
     """One request that one engine answered word for word, as it ended.
 
     `started_unix_s` is wall time; all other times are seconds from there: `sent_s` when it went to the engine,
     `first_byte_s` when the answer began (None: it never did), `ended_s` when it was over. `status` is the HTTP status
     that the caller got, `path` the endpoint (`/v1/chat/completions`). `gpu_s` are the device-seconds of its receipt.
     `tenant_class` names the tenant's policy.
-    `usage_estimated`: the engine did not get to tell its usage. `error` may not quote contents. A tuple, because a
-    frozen dataclass of so many fields takes several microseconds to make, and one is made for each request.
+    `usage_estimated`: the engine did not get to tell its usage. `error` may not quote contents. Nobody
+    changes it; it is not frozen because a frozen one of so many fields takes five times as long to make.
     """
 
     request_id: str

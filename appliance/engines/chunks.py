@@ -17,7 +17,7 @@ def body_of(engine: EngineStatus, call: EngineCall, ctx: CallContext) -> dict[st
     body: dict[str, Any] = {**call.params, **call.inputs, "model": engine.model_id}
     if call.endpoint is Endpoint.CHAT:
         body["messages"] = [dict(message) for message in call.messages]
-    if call.endpoint.streamed:
+    if call.streamed:
         body |= {"stream": True, "stream_options": {"include_usage": True}}
     if call.max_tokens is not None and call.endpoint.streamed:
         body["max_tokens"] = call.max_tokens

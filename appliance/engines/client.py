@@ -98,7 +98,7 @@ class HttpEngineClient:
         before the error has been yielded by then.
         """
         async with self._response(engine, call, ctx) as response:
-            if not call.endpoint.streamed:
+            if not call.streamed:
                 yield await _whole(response, engine, call.endpoint, ctx.deadline_s)
                 return
             finished = False

@@ -14,12 +14,14 @@ from starlette.middleware import Middleware
 from starlette.types import Receive, Scope, Send
 
 from appliance.access.limits import Headers
+from appliance.domain.audit import Audit
 from appliance.domain.fleet import Fleet
 from appliance.domain.tenant import Tenant
 from appliance.gateway import operations, replay, traces, usage
 from appliance.gateway.auth import Authenticator
 from appliance.gateway.error_responses import http_error
 from appliance.gateway.middleware.access import Access
+from appliance.gateway.middleware.audit import Auditing
 from appliance.gateway.middleware.authentication import Authentication
 from appliance.gateway.middleware.body_limit import BodyLimit
 from appliance.gateway.middleware.door import Door
@@ -37,6 +39,7 @@ from appliance.gateway.operations import AllMetrics, RoleModels
 from appliance.gateway.relay.relay import Relay, RelayParts
 from appliance.gateway.traces import TraceReader
 from appliance.gateway.usage import UsageReader
+from appliance.ledger.audit_log import NO_AUDIT
 from appliance.telemetry.metrics import Metrics
 
 OPEN_PATHS: Final = frozenset({"/health"})
@@ -66,6 +69,7 @@ class GatewayParts:
     open_paths: frozenset[str] = OPEN_PATHS
     rate_limits: HeadersOf = _no_limits
     limits: RequestLimits = DEFAULT_LIMITS
+    audit: Audit = NO_AUDIT
     relay: RelayParts | None = None
 
 
@@ -120,5 +124,6 @@ def _middleware(parts: GatewayParts) -> list[Middleware]:
         Middleware(RateLimits, headers_of=parts.rate_limits),
         Middleware(Door),
         Middleware(Authentication, authenticator=parts.authenticator, open_paths=parts.open_paths),
+        Middleware(Auditing, audit=parts.audit),
         Middleware(BodyLimit, max_body_bytes=parts.max_body_bytes),
     ]

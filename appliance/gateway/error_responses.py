@@ -71,6 +71,8 @@ def _translated(error: Exception) -> ErrorAnswer:
             return ErrorAnswer(503, str(error), "api_error", "engine_unavailable", headers=_retry_after(1))
         case errors.EngineRejected():
             return _rejected(error)
+        case errors.AuditFailed():
+            return ErrorAnswer(503, str(error), "api_error", "audit_unavailable", headers=_retry_after(5))
         case errors.LedgerError():
             return ErrorAnswer(500, str(error), "api_error", "ledger_error", headers=_no_retry())
         case HTTPException():

@@ -24,6 +24,10 @@ class Exchange:
     traceparent: str | None = None
     """The caller's own trace (W3C), where it sent one."""
     tenant: Tenant | None = None
+    model: str = ""
+    """The model that is asked for; empty until a route knows."""
+    labels: frozenset[str] = frozenset()
+    """What the request itself says of its data."""
     strategy: str = NO_STRATEGY
     status: int | None = None
     first_token_s: float | None = None

@@ -52,8 +52,8 @@ class EventStream:
         async with self._sending:
             self._last_s = self._loop.time()
             if not self.begun:
-                self.begun = True
                 await self._send({"type": "http.response.start", "status": 200, "headers": _HEADERS})
+                self.begun = True  # only now: it may have been refused, and then the error gets a status of its own
                 events = self._opening + events
             await self._send({"type": "http.response.body", "body": events, "more_body": not last})
 

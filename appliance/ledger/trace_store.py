@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import Future
 from typing import Any, TypeVar
 
 from pydantic import TypeAdapter, ValidationError
-from sqlalchemy import ColumnElement, Connection, delete, insert, select
+from sqlalchemy import ColumnElement, Connection, delete, insert, select, union
 
 from appliance.domain.trace import Outcome, Trace
 from appliance.errors import LedgerError
 from appliance.ledger.database import Database
-from appliance.ledger.schema import traces
+from appliance.ledger.schema import traces, usage
 from appliance.ledger.trace_query import TracePage, TraceQuery, TraceSummary, paged
 from appliance.ledger.usage_store import UsageStore
 
@@ -27,13 +27,13 @@ _GROUP = 256
 class TraceStore:
     """Keeps traces, and writes what their calls consumed in the same transaction.
 
-    Requests of the fast path, of which `usage` has a row each, are found among them. All methods may be called from any
-    event loop; after a failure they raise LedgerError.
+    Requests of the fast path, of which `usage_store` has a row each, are found among them. All methods may be called
+    from any event loop; after a failure they raise LedgerError.
     """
 
-    def __init__(self, database: Database, usage: UsageStore | None = None) -> None:
+    def __init__(self, database: Database, usage_store: UsageStore | None = None) -> None:
         self._database = database
-        self._usage = usage or UsageStore(database)
+        self._usage = usage_store or UsageStore(database)
         self._pending: deque[tuple[Trace, Future[None]]] = deque()
 
     async def save(self, trace: Trace) -> None:
@@ -54,6 +54,16 @@ class TraceStore:
         query = select(traces.c.trace_id).where(traces.c.trace_id == trace_id)
         found = await self._asked(lambda connection: connection.execute(query).scalar_one_or_none() is not None)
         return found or await self._usage.trace(trace_id) is not None
+
+    async def known(self, trace_ids: Iterable[str]) -> frozenset[str]:
+        """Those of these that have a trace, or a row of the fast path."""
+        wanted, found = list(trace_ids), set[str]()
+        self._usage.settle()
+        for begin in range(0, len(wanted), _GROUP):
+            part = wanted[begin : begin + _GROUP]
+            queries = [select(table.c.trace_id).where(table.c.trace_id.in_(part)) for table in (traces, usage)]
+            found |= await self._asked(lambda connection: set(connection.execute(union(*queries)).scalars()))  # noqa: B023 (awaited at once)
+        return frozenset(found)
 
     async def page(self, query: TraceQuery) -> TracePage:
         """One page, newest first. Raises InvalidRequest when the cursor is none."""

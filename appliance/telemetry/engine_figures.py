@@ -25,6 +25,10 @@ _FIGURES: Final = (
 )
 
 
+NAMES: Final = frozenset(metric for _, metric, _ in _FIGURES)
+"""Every worker process reads them from the same fleet."""
+
+
 class EngineFiguresCollector(Collector):
     """Labels are engine and model, which the plan bounds; what is not known has no sample."""
 

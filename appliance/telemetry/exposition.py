@@ -12,7 +12,9 @@ from prometheus_client.parser import text_string_to_metric_families
 from prometheus_client.registry import Collector
 from prometheus_client.samples import Sample
 
-SAME: Final = frozenset({"appliance_engines"})
+from appliance.telemetry import engine_figures
+
+SAME: Final = frozenset({"appliance_engines"}) | engine_figures.NAMES
 """Gauges that every worker reads from the same place: the first word counts."""
 LARGEST: Final = frozenset({"appliance_calls_longest_wait_seconds", "process_max_fds", "process_start_time_seconds"})
 """Gauges whose largest value is the one to know; all others are added."""

@@ -141,6 +141,12 @@ class Metrics:
         self._journal_failures = Counter(
             "appliance_journal_failures", "Writes to the journal that failed", registry=registry
         )
+        self._audit_failures = Counter(
+            "appliance_audit_failures", "Writes to the audit chain that failed", registry=registry
+        )
+        self._ledger_failures = Counter(
+            "appliance_ledger_failures", "Writes of usage rows that failed", registry=registry
+        )
         self._exports = Counter(
             "appliance_trace_exports", "Traces for an OpenTelemetry collector by result", ["result"], registry=registry
         )
@@ -191,6 +197,14 @@ class Metrics:
         for gap_s in gaps_s:
             cell.observe(gap_s)
 
+    def audit_failed(self) -> None:
+        """Count a write to the audit chain that failed."""
+        self._audit_failures.inc()
+
+    def ledger_failed(self) -> None:
+        """Count a write of usage rows that failed."""
+        self._ledger_failures.inc()
+
     def journal_failed(self) -> None:
         """Count a write to the journal that failed."""
         self._journal_failures.inc()
@@ -235,6 +249,8 @@ class Metrics:
             if call.first_byte_s is not None:
                 self.first_token(strategy=NO_STRATEGY, after_s=call.first_byte_s, tenant_class=call.tenant_class)
             self._fan_out.observe((PASSTHROUGH,), 1)
+            self._role_calls.observe((PASSTHROUGH, Role.GENERALIST.value), 1)
+            self._role_tokens.observe((PASSTHROUGH, Role.GENERALIST.value), call.usage.total_tokens)
             self._record_call(
                 Role.GENERALIST,
                 call.model_id,

@@ -16,6 +16,7 @@ import urllib.request
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import psutil
@@ -28,6 +29,7 @@ PEERS = ROOT / ".venv-peers"
 LITELLM = "LiteLLM"
 ROUTER = "vllm-router"
 OURS = "appliance"
+AUDITED = "appliance, audited"
 DIRECT = "direct"
 
 _KEY = "sk-benchmark-key-of-all-gateways"
@@ -84,12 +86,12 @@ def gateways(names: Sequence[str], engine: str, scratch: Path, core: int | None)
 
 
 @contextmanager
-def _ours(engine: str, scratch: Path, core: int | None) -> Iterator[Running]:
-    port = free_port()
+def _ours(engine: str, scratch: Path, core: int | None, name: str = OURS, audit: str = "off") -> Iterator[Running]:
+    port, place = free_port(), scratch / audit
     argv = [sys.executable, "-m", "benchmarks.relay.worker", "--engine", engine, "--port", str(port)]
-    argv += ["--data-dir", str(scratch / "appliance"), "--key", _KEY]
-    with _process(argv, core, {}, scratch / "appliance.log") as running:
-        target = Target(OURS, f"http://127.0.0.1:{port}", _KEY)
+    argv += ["--data-dir", str(place), "--key", _KEY, "--audit", audit]
+    with _process(argv, core, {}, scratch / f"appliance-{audit}.log") as running:
+        target = Target(name, f"http://127.0.0.1:{port}", _KEY)
         _until_up(f"{target.url}/health", running)
         yield Running(target, running.pid)
 
@@ -119,6 +121,7 @@ def _litellm(engine: str, scratch: Path, core: int | None) -> Iterator[Running]:
 
 _STARTERS: Mapping[str, Callable[[str, Path, int | None], AbstractContextManager[Running]]] = {
     OURS: _ours,
+    AUDITED: partial(_ours, name=AUDITED, audit="required"),
     ROUTER: _router,
     LITELLM: _litellm,
 }

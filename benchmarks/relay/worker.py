@@ -28,14 +28,16 @@ _SLOTS = 4096
 """More than any load of the benchmark: what is measured is the gateway, not the line in front of an engine."""
 
 
-def settings_in(data_dir: Path, key: str) -> Settings:
+def settings_in(data_dir: Path, key: str, audit_mode: str = "off") -> Settings:
     """The starter configuration with a data directory and a key of its own."""
     data_dir.mkdir(parents=True, exist_ok=True)
     (data_dir / "api-key").write_text(f"{key}\n", encoding="utf-8")
     logs.configure(file=data_dir / "logs" / "appliance.log")
     settings = load(CONFIG, {"APPLIANCE_DATA_DIR": str(data_dir)})
     # The starter keeps prompts and answers for its demo; a gateway of many tenants does not.
-    return settings.model_copy(update={"ledger": settings.ledger.model_copy(update={"keep_content": False})})
+    audit = settings.ledger.audit.model_copy(update={"mode": audit_mode})
+    ledger = settings.ledger.model_copy(update={"keep_content": False, "audit": audit})
+    return settings.model_copy(update={"ledger": ledger})
 
 
 async def serve(engine: str, port: int, settings: Settings) -> None:
@@ -59,8 +61,9 @@ def main() -> None:
     parser.add_argument("--port", type=int, required=True)
     parser.add_argument("--data-dir", type=Path, required=True)
     parser.add_argument("--key", required=True)
+    parser.add_argument("--audit", default="off", choices=("off", "best_effort", "required"))
     said = parser.parse_args()
-    uvloop.run(serve(said.engine, said.port, settings_in(said.data_dir, said.key)))
+    uvloop.run(serve(said.engine, said.port, settings_in(said.data_dir, said.key, said.audit)))
 
 
 if __name__ == "__main__":

@@ -31,6 +31,7 @@ EVERYTHING = {
     "global": {"imageRegistry": "registry.internal:5000", "imagePullSecrets": ["pull"]},
     "gateway": {
         "replicas": 2,
+        "files": "policies",
         "nodeSelector": {"role": "front"},
         "tolerations": [{"key": "front", "operator": "Exists"}],
         "priorityClassName": "serving",
@@ -83,6 +84,48 @@ DRA = {
 }
 
 
+GROUP = {
+    "config": {
+        "pool": [
+            {"model": "deepseek-v3", "engine": {"kv_cache_memory_bytes": 8000000000}},
+            {"model": "qwen3-8b", "engine": {"kv_cache_memory_bytes": 8000000000}},
+        ],
+        "roles": {"generalist": ["deepseek-v3"], "verifier": ["qwen3-8b"]},
+    },
+    "packs": [
+        {
+            "name": "pack-0",
+            "gpus": 1,
+            "gpu_ids": ["0"],
+            "engines": [
+                {
+                    "id": "qwen3-8b-0",
+                    "model": "qwen3-8b",
+                    "gpu_ids": ["0"],
+                    "kv_cache_memory_bytes": 8000000000,
+                    "max_model_len": 4096,
+                    "max_num_seqs": 8,
+                    "max_num_batched_tokens": 2048,
+                }
+            ],
+        }
+    ],
+    "groups": [
+        {
+            "name": "large",
+            "model": "deepseek-v3",
+            "nodes": 2,
+            "gpus_per_node": 8,
+            "tensor_parallel_size": 8,
+            "pipeline_parallel_size": 2,
+            "kv_cache_memory_bytes": 8000000000,
+            "weights_bytes": 350000000000,
+        }
+    ],
+    "models": {"store": {"kind": "claim", "claim": {"existingClaim": "models"}}},
+}
+
+
 def profile(name: str) -> Object:
     """The values of one of the chart's files."""
     loaded: Object = yaml.safe_load((CHART / f"values-{name}.yaml").read_text(encoding="utf-8"))
@@ -129,6 +172,7 @@ def _variants() -> dict[str, str]:
         "static": STATIC,
         "open": OPEN,
         "dra": DRA,
+        "group": GROUP,
         "hostPath": {"models": {"store": {"kind": "hostPath", "hostPath": "/srv/models"}}},
         "catalog": {"models": {"catalog": {"kind": "configMap", "configMap": "manifests"}}},
         "release-0.1.0": yaml.safe_load((Path(__file__).parent / "values-0.1.0.yaml").read_text(encoding="utf-8")),
@@ -139,7 +183,7 @@ def _variants() -> dict[str, str]:
 
 PROFILES = (
     "default", "cpu", "small", "small+ha", "small+airgap", "small+ha+airgap", "cpu+ha", "everything", "keda", "static",
-    "open", "dra", "hostPath", "catalog", "release-0.1.0", *(f"plan:{example}" for example in PLANNED),
+    "open", "dra", "group", "hostPath", "catalog", "release-0.1.0", *(f"plan:{example}" for example in PLANNED),
 )  # fmt: skip
 
 

@@ -81,8 +81,21 @@ _HTTP_ROUTE = form(
         )
     ),
 )
+_LEADER_WORKER_SET = form(
+    "leaderWorkerTemplate",
+    replicas=NUMBER,
+    startupPolicy={"enum": ["LeaderCreated", "LeaderReady"]},
+    leaderWorkerTemplate=form(
+        "size leaderTemplate workerTemplate",
+        size=NUMBER,
+        restartPolicy={"enum": ["RecreateGroupOnPodRestart", "None"]},
+        leaderTemplate=form("metadata spec", metadata={"type": "object"}, spec={"type": "object"}),
+        workerTemplate=form("metadata spec", metadata={"type": "object"}, spec={"type": "object"}),
+    ),
+)
 SCHEMAS: dict[str, dict[str, dict[str, Any]]] = {
     "monitoring.coreos.com/v1": {"ServiceMonitor": _SERVICE_MONITOR, "PrometheusRule": _PROMETHEUS_RULE},
+    "leaderworkerset.x-k8s.io/v1": {"LeaderWorkerSet": _LEADER_WORKER_SET},
     "keda.sh/v1alpha1": {"ScaledObject": _SCALED_OBJECT},
     "cert-manager.io/v1": {"Certificate": _CERTIFICATE},
     "gateway.networking.k8s.io/v1": {"HTTPRoute": _HTTP_ROUTE},

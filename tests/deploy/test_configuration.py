@@ -33,6 +33,13 @@ def test_gateways_read_a_good_configuration(variant: str, tmp_path: Path) -> Non
     coordinator_options(settings)
     assert (settings.server.host, settings.server.port) == ("0.0.0.0", 8000)
     assert settings.server.require_api_key
+    assert settings.access.pepper_file == Path("/etc/appliance/secrets/pepper")
+    (gateway,) = (pod for pod in pods(variant) if pod.labels["app.kubernetes.io/component"] == "gateway")
+    probes = {
+        gateway.spec["containers"][0][f"{kind}Probe"]["httpGet"]["path"]
+        for kind in ("startup", "liveness", "readiness")
+    }
+    assert probes == set(settings.server.open_paths)
     assert not settings.models.verify_digests
     found = settings.cluster.discovery
     if variant == "static":
@@ -93,6 +100,13 @@ def test_each_pack_finds_itself_in_its_plan(variant: str, tmp_path: Path) -> Non
         assert bytes_of == [engine["kv_cache_memory_bytes"] for engine in pack["engines"]]
 
 
+def test_the_plan_of_a_group_is_one_engine_over_its_ranks(tmp_path: Path) -> None:
+    file = tmp_path / "plan.yaml"
+    file.write_text(chart.named("group", "ConfigMap", "-large")["data"]["plan.yaml"], encoding="utf-8")
+    (engine,) = read_plan(file).plan.engines
+    assert (engine.tensor_parallel_size, engine.pipeline_parallel_size, len(engine.gpu_ids)) == (8, 2, 8)
+
+
 def test_turns_go_with_their_pack() -> None:
     engines = chart.values_of("plan:one-l4")["packs"][0]["engines"]
     ids = [engine["id"] for engine in engines]
@@ -123,6 +137,8 @@ def test_commands_are_verbs_with_these_options(variant: str) -> None:
                 place = pod.labels["app.kubernetes.io/component"]
                 found.setdefault(place, set()).add(parsed(list(container["args"])))
     verbs = {"gateway": {"serve"}, "pack": {"engines", "models verify"}}
+    if variant == "group":
+        verbs["rank"] = {"engines", "models verify"}
     if variant == "open":
         verbs["pack"] = {"engines"}
     assert found == verbs
@@ -167,8 +183,8 @@ def test_keys_are_random_and_of_full_length() -> None:
         return {key: base64.b64decode(value).decode() for key, value in secret["data"].items()}
 
     first, second = data(), data()
-    assert first.keys() == {"api-keys", "metrics-key", "pack-key", "salt"}
+    assert first.keys() == {"api-keys", "metrics-key", "pack-key", "pepper", "salt"}
     assert all(first[key] != second[key] for key in first)
     assert first["metrics-key"] in first["api-keys"].splitlines()
-    assert len(first["salt"]) >= 32
+    assert min(len(first["salt"]), len(first["pepper"])) >= 32
     assert all(len(key) == 43 for key in first["api-keys"].splitlines())

@@ -71,7 +71,7 @@ def test_no_rule_is_open_to_everybody(variant: str) -> None:
 @pytest.mark.parametrize("variant", COVERED)
 def test_packs_and_database_open_no_connection_at_all(variant: str) -> None:
     for place in ("pack", "database"):
-        if place in (known := labels_of(variant)):
+        if variant != "group" and place in (known := labels_of(variant)):
             assert [rule for spec in of_pod(variant, known[place]) for rule in spec.get("egress", ())] == []
 
 
@@ -103,6 +103,17 @@ def test_gateways_leave_the_release_for_named_places_only(variant: str) -> None:
     assert ports == expected
     blocks = {peer["ipBlock"]["cidr"] for rule in rules for peer in rule["to"] if "ipBlock" in peer}
     assert not {"0.0.0.0/0", "::/0"} & blocks
+
+
+def test_ranks_of_a_group_reach_each_other_dns_and_nothing_else() -> None:
+    ranks = [pod.labels for pod in pods("group") if pod.labels.get("appliance/pack") == "large"]
+    other = next(pod.labels for pod in pods("group") if pod.labels.get("appliance/pack") == "pack-0")
+    for port in (8090, 29500, 45678):
+        assert all(reaches("group", source, target, port) for source in ranks for target in ranks)
+        assert not any(reaches("group", rank, other, port) for rank in ranks)
+        assert not any(reaches("group", other, rank, port) for rank in ranks)
+    leaving = [rule for spec in of_pod("group", ranks[0]) for rule in spec.get("egress", ())]
+    assert len(leaving) == 2
 
 
 def test_ways_to_collector_and_identity_provider_are_opened_where_they_are_configured() -> None:

@@ -39,6 +39,14 @@ def test_objects_are_valid(version: str) -> None:
                 pytest.fail(f"{variant}: {each['kind']} {each['metadata']['name']}: {error}")
 
 
+@pytest.mark.parametrize("version", VERSIONS)
+def test_pods_of_groups_are_valid(version: str) -> None:
+    """As pods of their own, since nobody here knows the object that they stand in."""
+    for pod in chart.pods("group"):
+        whole = {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "x", "labels": pod.labels}, "spec": pod.spec}
+        check(json.dumps(whole, sort_keys=True), version)
+
+
 @pytest.mark.parametrize("variant", chart.PROFILES)
 def test_custom_resources_have_their_operators_form(variant: str) -> None:
     for each in chart.objects(variant):

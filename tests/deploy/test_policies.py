@@ -10,7 +10,7 @@ import pytest
 from tests.deploy import chart
 from tests.deploy.chart import PROFILES, PodPart, pods
 
-SECRETS_OF = {"gateway": {"api-keys", "pack-key", "salt"}, "pack": {"pack-key"}, "database": {"password"}}
+SECRETS_OF = {"gateway": {"api-keys", "pack-key", "pepper", "salt"}, "pack": {"pack-key"}, "database": {"password"}}
 
 
 def every_pod(variant: str) -> list[PodPart]:
@@ -128,7 +128,7 @@ def test_images_are_named_by_version_or_digest(variant: str) -> None:
 def test_what_serves_has_all_three_probes_and_a_drain(variant: str) -> None:
     for pod in every_pod(variant):
         component = pod.labels["app.kubernetes.io/component"]
-        if component == "test":
+        if component in ("test", "rank"):  # a rank answers nobody, and ends when its engine does
             continue
         (container,) = pod.spec["containers"]
         assert {"startupProbe", "livenessProbe", "readinessProbe"} <= container.keys()
@@ -188,12 +188,20 @@ def test_packs_stand_on_the_nodes_of_the_plan() -> None:
     spec = chart.named("plan:eight-h100", "StatefulSet", "-pack-0")["spec"]["template"]["spec"]
     assert spec["nodeSelector"] == {"kubernetes.io/hostname": chart.values_of("plan:eight-h100")["packs"][0]["node"]}
     free = chart.merged(chart.values_of("plan:eight-h100"), {"engines": {"pinNodes": False}})
-    (pack,) = (
-        (each for each in chart.objects_of(chart.rendered(free)) if each["metadata"]["name"].endswith("pack-0"))
-        if False
-        else [each for each in chart.objects_of(chart.rendered(free)) if each["kind"] == "StatefulSet"]
-    )
+    (pack,) = (each for each in chart.objects_of(chart.rendered(free)) if each["kind"] == "StatefulSet")
     assert "nodeSelector" not in pack["spec"]["template"]["spec"]
+
+
+def test_a_group_is_one_engine_over_the_gpus_of_its_nodes() -> None:
+    whole = chart.named("group", "LeaderWorkerSet", "-large")["spec"]["leaderWorkerTemplate"]
+    leader, worker = (whole[role]["spec"]["containers"][0] for role in ("leaderTemplate", "workerTemplate"))
+    assert whole["size"] == 2
+    assert leader["args"] == worker["args"]
+    assert leader["args"][0] == "engines"
+    assert "ports" not in worker  # who the first is, LeaderWorkerSet tells by LWS_WORKER_INDEX
+    assert leader["resources"]["limits"]["nvidia.com/gpu"] == worker["resources"]["limits"]["nvidia.com/gpu"] == "8"
+    seconds = leader["startupProbe"]["failureThreshold"] * leader["startupProbe"]["periodSeconds"]
+    assert seconds == 60 + 300 + 350e9 / 200e6
 
 
 def test_several_gateways_are_spread_and_given_up_one_by_one() -> None:

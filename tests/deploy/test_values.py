@@ -122,6 +122,15 @@ def over(*layers: dict[str, Any]) -> dict[str, Any]:
             {"engines": {"autoscaling": {"enabled": True, "kind": "hpa"}}, "gateway": {"discovery": {"kind": "urls"}}},
             "gateway.discovery.kind: packs that scale are found by EndpointSlices only",
         ),
+        (over({"groups": chart.GROUP["groups"]}), "groups: large serves deepseek-v3, which is not in config.pool"),
+        (
+            chart.merged(chart.GROUP, {"packs": [{"name": "pack-0", "gpus": 1}]}),
+            "packs: pack-0 has no engines, so it would start every model of the pool",
+        ),
+        (
+            chart.merged(chart.GROUP, {"groups": [{**chart.GROUP["groups"][0], "nodes": 3}]}),  # type: ignore[index]
+            "groups: large: tensor_parallel_size × pipeline_parallel_size is 16, but nodes × gpus_per_node is 24",
+        ),
         ({"fullnameOverride": "vllm"}, 'fullnameOverride: names would begin with "vllm"'),
         (
             chart.merged(chart.values_of("plan:one-l4"), {"config": {"pool": [POOL], "roles": {"generalist": ["a"]}}}),

@@ -34,7 +34,7 @@ from aiohttp import web
 
 from appliance.domain.engine import EngineState, EngineStatus
 from tests.fakes.answers import Answer, Fault, FaultKind, Script, ScriptReader, last_content
-from tests.fakes.openai_shapes import chunk, completion, error_body, logprobs_of, text_chunk, usage_of
+from tests.fakes.openai_shapes import chunk, completion, error_body, logprobs_of, text_chunk, text_completion, usage_of
 from tests.fakes.pooled import POOLED, pooled
 from tests.fakes.sleep_mode import SleepMode
 
@@ -252,7 +252,10 @@ class FakeVllm:
         for index in range(len(tokens)):
             await self._pause(index, fault)
             record.sent_tokens += 1
-        return web.json_response(completion(self._id(request), self.model, body, answer, tokens, finish))
+        document = completion(self._id(request), self.model, body, answer, tokens, finish)
+        if request.path == "/v1/completions":
+            document = text_completion(document, str(body["prompt"]) if body.get("echo") else "")
+        return web.json_response(document)
 
     async def _stream(
         self, request: web.Request, body: dict[str, Any], answer: Answer, fault: Fault | None, record: RecordedRequest
@@ -261,6 +264,10 @@ class FakeVllm:
         await response.prepare(request)
         name = self._id(request)
 
+        if body.get("echo") and body.get("logprobs") is not None:
+            error = {"message": "logprobs of a prompt can't be streamed", "type": "InternalServerError", "code": 500}
+            await response.write(b"data: " + json.dumps({"error": error}).encode() + b"\n\n")
+            return response
         plain, choices = request.path == "/v1/completions", range(body.get("n") or 1)
 
         async def send(delta: dict[str, Any], finish: str | None = None, logprobs: Any = None) -> None:

@@ -90,6 +90,12 @@ def _tool_calls(answer: Answer) -> dict[str, Any]:
     return {"tool_calls": list(calls.values())} if calls else {}
 
 
+def text_completion(document: dict[str, Any], echoed: str) -> dict[str, Any]:
+    """The same as a whole text completion, after the prompt where that is echoed."""
+    said = [{**choice, "delta": {"content": echoed + choice["text"]}} for choice in document["choices"]]
+    return text_chunk({**document, "choices": said})
+
+
 def completion(name: str, model: str, body: Body, answer: Answer, tokens: Sequence[str], finish: str) -> dict[str, Any]:
     """A whole answer."""
     message = {"role": "assistant", "content": "".join(tokens)} | dict(answer.delta) | _tool_calls(answer)

@@ -15,6 +15,7 @@ import uvicorn
 from fastapi import FastAPI
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from appliance.domain.audit import Audit
 from appliance.domain.engine import EngineState, EngineStatus
 from appliance.domain.fleet import Fleet
 from appliance.domain.tenant import Tenant
@@ -23,6 +24,7 @@ from appliance.gateway.auth import Authenticator, KeyRing
 from appliance.gateway.middleware.rate_limits import HeadersOf
 from appliance.gateway.openai.models import ModelListing
 from appliance.gateway.sse import KEEP_ALIVE
+from appliance.ledger.audit_log import NO_AUDIT
 from appliance.telemetry.metrics import Metrics
 from tests.fakes.fake_coordinator import FakeCoordinator, FakeTraces, FakeUsage, Step
 
@@ -52,6 +54,7 @@ class House:
     coordinator: FakeCoordinator = field(default_factory=FakeCoordinator)
     traces: FakeTraces = field(default_factory=FakeTraces)
     usage: FakeUsage = field(default_factory=FakeUsage)
+    audit: Audit = NO_AUDIT
     fleet: Fleet = field(default_factory=Fleet)
     max_body_bytes: int = 100_000
     keep_alive_s: float = 10.0
@@ -73,6 +76,7 @@ class House:
             forecaster=self.coordinator,
             traces=self.traces,
             usage=self.usage,
+            audit=self.audit,
             fleet=self.fleet,
             metrics=self.metrics,
             authenticator=self.authenticator,

@@ -19,7 +19,7 @@ from appliance.ledger.schema import metadata
 from appliance.ledger.trace_query import TraceQuery
 from appliance.ledger.trace_store import TraceStore
 from tests.fakes.traces import repaired_trace
-from tests.ledger.places import Place, execute
+from tests.ledger.places import Place, execute, no_file_larger_than
 
 FIRST_LEDGER = Path(__file__).parent / "first_ledger.sql"
 
@@ -158,5 +158,27 @@ def test_a_damaged_file_is_told_clearly(tmp_path: Path) -> None:
         told = pytest.raises(LedgerError, match=f"the ledger {file} failed: .*malformed")
         with closing(Database(file)) as database, told:
             await TraceStore(database).page(TraceQuery("default", limit=1000))
+
+    asyncio.run(main())
+
+
+def test_a_full_disk_is_told_clearly_and_costs_nothing_that_was_written(tmp_path: Path) -> None:
+    file = tmp_path / "ledger.sqlite"
+
+    def largest() -> int:
+        return max(path.stat().st_size for path in tmp_path.iterdir())
+
+    async def main() -> None:
+        with closing(Database(file)) as database:
+            store = TraceStore(database)
+            await store.save(repaired_trace("before"))
+            many = [repaired_trace(f"t{number}") for number in range(100)]
+            with no_file_larger_than(largest()):
+                outcomes = await asyncio.gather(*map(store.save, many), return_exceptions=True)
+            failure = outcomes[-1]
+            assert isinstance(failure, LedgerError)
+            assert f"the ledger {file} failed: " in str(failure)
+            await store.save(repaired_trace("after"))
+            assert [await store.has(name) for name in ("before", "after")] == [True, True]
 
     asyncio.run(main())

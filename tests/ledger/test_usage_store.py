@@ -86,7 +86,7 @@ def test_pass_through_requests_are_written_soon_and_once(ledger_place: Place) ->
     async def work(usage: UsageStore, traces: TraceStore) -> None:
         for number in range(2_500):
             usage.record_pass_through(passed_through(f"p{number}"))
-        usage.record_pass_through(passed_through("p1")._replace(usage=Usage(999, 999)))
+        usage.record_pass_through(replace(passed_through("p1"), usage=Usage(999, 999)))
         (line,) = (await by(usage, "strategy")).values()
         assert (line.group, line.requests, line.calls) == ({"strategy": PASSTHROUGH}, 2_500, 2_500)
         assert (line.prompt_tokens, line.completion_tokens, line.cached_tokens) == (50_000, 12_500, 20_000)
@@ -104,7 +104,7 @@ def test_pass_through_requests_are_written_without_anybody_asking(ledger_place: 
 
 def test_a_pass_through_request_has_a_trace_of_one_call(ledger_place: Place) -> None:
     async def work(usage: UsageStore, traces: TraceStore) -> None:
-        call = passed_through("p1")._replace(outcome=Outcome.ERROR, status=502, error="the engine broke off")
+        call = replace(passed_through("p1"), outcome=Outcome.ERROR, status=502, error="the engine broke off")
         usage.record_pass_through(call)
         trace = await traces.get("p1")
         assert trace is not None

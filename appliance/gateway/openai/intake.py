@@ -47,6 +47,7 @@ class Intake:
     def _begun(self, request: Request, wanted: ChatRequest) -> Events:
         exchange = exchanges.of(request.scope)
         assert exchange.tenant is not None, "authentication comes before routing"
+        exchange.model, exchange.labels = wanted.model, frozenset(wanted.labels)
         exchange.headers.append((b"x-trace-id", exchange.trace_id.encode()))
         return self.answerer.answer(
             wanted,

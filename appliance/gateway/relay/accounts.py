@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from typing import Final
 
 from appliance.domain.strategy import PASSTHROUGH
+from appliance.domain.trace import Outcome
 from appliance.domain.usage import PassThroughCall, PassThroughSink
 from appliance.telemetry.logs import RequestLines, redact
-from appliance.telemetry.metrics import Metrics
+from appliance.telemetry.metrics import NO_STRATEGY, Metrics
 
 _OURS: Final = re.compile(r"req-[0-9a-f]{24}")
 
@@ -25,9 +27,12 @@ class RelayAccounts:
         """A request was taken."""
         self._metrics.request_started()
 
-    def ended(self, call: PassThroughCall, error: str) -> None:
-        """It is over; `error` is the word for the log where it did not end well."""
+    def ended(self, call: PassThroughCall, error: str, gaps_s: Sequence[float]) -> None:
+        """It is over; `error` is the word for the log where it did not end well, `gaps_s` lay between its pieces."""
         self._metrics.passed_through(call)
+        if gaps_s:
+            strategy = PASSTHROUGH if call.outcome is Outcome.OK else NO_STRATEGY
+            self._metrics.token_gaps(strategy=strategy, gaps_s=gaps_s, tenant_class=call.tenant_class)
         self._sink.record_pass_through(call)
         if self._lines is not None:
             self._lines.add(call.started_unix_s + call.ended_s, _facts(call, error))

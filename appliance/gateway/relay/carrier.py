@@ -8,39 +8,35 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
 from typing import Final, Protocol
 
 import orjson
 from starlette.types import Receive, Send
 
-from appliance.access.limits import Admitted, Limits
+from appliance.access.limits import Limits
 from appliance.dispatch.breaker import Sign
 from appliance.dispatch.dispatcher import Dispatcher
-from appliance.dispatch.places import Place, Under, sign_of
-from appliance.domain.request import Usage
-from appliance.domain.tenant import Tenant
+from appliance.dispatch.places import Place, sign_of
+from appliance.domain.audit import Audit
 from appliance.domain.trace import Outcome
 from appliance.domain.usage import PassThroughCall
 from appliance.engines.refusals import message_of, raise_rejected, too_late
 from appliance.engines.relay_client import RelayClient, broken_off, request_bytes
 from appliance.engines.relay_connection import AnswerBroken, RelayConnection
-from appliance.errors import ApplianceError, EngineRejected, EngineUnavailable
+from appliance.errors import ApplianceError, AuditFailed, EngineRejected, EngineUnavailable
 from appliance.gateway.error_responses import translate
 from appliance.gateway.exchange import make_ids
 from appliance.gateway.middleware.door import reported
+from appliance.gateway.relay.course import GONE, Course, Load, broken_stream, ours, spent
 from appliance.gateway.relay.passage import Passage, Rounds
+from appliance.gateway.relay.record import Record
 from appliance.gateway.relay.tail import DONE, StreamTail, Unreadable, whole_answer
-from appliance.gateway.relay.wish import Wish
 from appliance.gateway.sse import KEEP_ALIVE
+from appliance.ledger.audit_log import NO_AUDIT
 
-_GONE: Final = 499
-"""Status for the log and the metrics, as nginx has it; nobody is there to receive it."""
 _LEFT: Final = "the caller went away"
 _STOPPED: Final = "the gateway stopped"
-
-Headers = list[tuple[bytes, bytes]]
 
 
 class Accounts(Protocol):
@@ -49,48 +45,8 @@ class Accounts(Protocol):
     def begun(self) -> None:
         """A request was taken."""
 
-    def ended(self, call: PassThroughCall, error: str) -> None:
-        """It is over; `error` is the word for the access log where it did not end well."""
-
-
-@dataclass(slots=True, eq=False)
-class Load:
-    """A request with a place on an engine. Times are on the carrier's clock."""
-
-    path: str
-    tenant: Tenant
-    wish: Wish
-    under: Under
-    place: Place | None
-    admitted: Admitted
-    request_id: str | None
-    traceparent: str | None
-    started_s: float
-    deadline_s: float
-    prefix: int | None = None
-
-
-@dataclass(slots=True, eq=False)
-class _Course:
-    """How it goes: what is known of a load while it is carried."""
-
-    load: Load
-    passage: Passage
-    send: Send
-    headers: Headers
-    request_id: str
-    trace_id: str
-    last_place: Place
-    attempts: int = 1
-    status: int | None = None
-    sent_s: float = 0.0
-    first_byte_s: float | None = None
-    usage: Usage | None = None
-    events: int = 0
-    finish_reason: str | None = None
-    outcome: Outcome = Outcome.ERROR
-    error: str = ""
-    word: str = ""
+    def ended(self, call: PassThroughCall, error: str, gaps_s: Sequence[float]) -> None:
+        """It is over; `error` is the word for the access log where it did not end well, `gaps_s` lay between pieces."""
 
 
 class Carrier:
@@ -103,6 +59,7 @@ class Carrier:
         limits: Limits,
         accounts: Accounts,
         rounds: Rounds,
+        audit: Audit = NO_AUDIT,
         clock: Callable[[], float] = time.monotonic,
         wall_clock: Callable[[], float] = time.time,
     ) -> None:
@@ -111,6 +68,7 @@ class Carrier:
         self._limits = limits
         self._accounts = accounts
         self._rounds = rounds
+        self._audit = audit
         self._clock = clock
         self._wall_clock = wall_clock
 
@@ -125,7 +83,8 @@ class Carrier:
         request_id = load.request_id or request_id
         headers = [(b"x-request-id", request_id.encode()), (b"x-trace-id", trace_id.encode())]
         headers += self._limits.headers(load.tenant, load.started_s)
-        course = _Course(load, passage, send, headers, request_id, trace_id, place)
+        record = Record(self._audit, load.tenant, request_id, trace_id, load.path, load.wish.model, load.body)
+        course = Course(load, passage, send, headers, request_id, trace_id, place, record)
         self._accounts.begun()
         self._rounds.join(passage)
         try:
@@ -142,7 +101,7 @@ class Carrier:
         finally:
             self._over(course)
 
-    async def _carried(self, course: _Course) -> None:
+    async def _carried(self, course: Course) -> None:
         load = course.load
         body = orjson.dumps(load.wish.down)
         if load.wish.streamed:
@@ -150,7 +109,7 @@ class Carrier:
         else:
             await self._whole(course, body)
 
-    async def _whole(self, course: _Course, down: bytes) -> None:
+    async def _whole(self, course: Course, down: bytes) -> None:
         """The answer is read to its end before any of it goes on: only then it is known that it was not broken off."""
         while True:
             connection = await self._head(course, down)
@@ -162,7 +121,7 @@ class Carrier:
                 if said.aborted:
                     raise EngineUnavailable(f"engine {place.engine.engine_id} broke off its answer; it is stopping")
             except (AnswerBroken, Unreadable, EngineUnavailable) as error:
-                self._elsewhere(course, _ours(place, error))
+                self._elsewhere(course, ours(place, error))
                 continue
             break
         start = [
@@ -171,16 +130,20 @@ class Carrier:
             *course.headers,
         ]
         self._leave(course, Sign.WORKS, connection)
+        await course.record.written()
+        course.record.sent(body)
         course.first_byte_s = self._clock()
         course.status = 200
         await course.send({"type": "http.response.start", "status": 200, "headers": start})
         await course.send({"type": "http.response.body", "body": body})
 
-    async def _streamed(self, course: _Course, down: bytes) -> None:
+    async def _streamed(self, course: Course, down: bytes) -> None:
         while True:
             connection = await self._head(course, down)
             try:
                 rest = await self._flowed(course, connection)
+            except AuditFailed:
+                raise  # no engine can mend that
             except ApplianceError as error:
                 self._elsewhere(course, error)
                 continue
@@ -188,7 +151,7 @@ class Carrier:
         self._leave(course, Sign.WORKS, connection)
         await self._say(course, rest + DONE, last=True)
 
-    async def _flowed(self, course: _Course, connection: RelayConnection) -> bytes:
+    async def _flowed(self, course: Course, connection: RelayConnection) -> bytes:
         """All pieces as they come, but for the last words, which are returned."""
         wish, place = course.load.wish, course.last_place
         tail = StreamTail(wish.keeps_usage, wish.choices)
@@ -201,18 +164,19 @@ class Carrier:
                     onward = tail.take(piece)
                     if onward:
                         await self._say(course, onward)
+                        course.heard(tail.events, course.passage.said_s)
                 else:
                     await self._nudged(course)
             rest = tail.rest()
         except (AnswerBroken, Unreadable) as error:
-            raise _ours(place, error) from None
+            raise ours(place, error) from None
         finally:
             course.usage, course.finish_reason, course.events = tail.usage, tail.finish_reason, tail.events
         if not tail.sound:
-            raise _broken(place, tail)
+            raise broken_stream(place, tail)
         return rest
 
-    async def _head(self, course: _Course, down: bytes) -> RelayConnection:
+    async def _head(self, course: Course, down: bytes) -> RelayConnection:
         """The connection over which the head of an answer with status 200 has come; tried elsewhere where it fails."""
         while True:
             place = course.last_place
@@ -221,7 +185,7 @@ class Carrier:
             except (EngineUnavailable, EngineRejected) as error:
                 self._elsewhere(course, error)
 
-    def _elsewhere(self, course: _Course, error: ApplianceError) -> None:
+    def _elsewhere(self, course: Course, error: ApplianceError) -> None:
         """Another place for what failed before its first byte; the error where there is none, or it is not safe."""
         load, place = course.load, course.last_place
         self._leave(course, sign_of(error))
@@ -234,8 +198,9 @@ class Carrier:
         course.last_place = load.place = again
         course.attempts += 1
 
-    async def _asked(self, course: _Course, place: Place, down: bytes) -> RelayConnection:
+    async def _asked(self, course: Course, place: Place, down: bytes) -> RelayConnection:
         engine, load, passage = place.engine, course.load, course.passage
+        passage.head_came = False
         request = request_bytes(engine, load.path, course.trace_id, down)
         course.sent_s = self._clock()
         connection = await self._client.connected(engine)
@@ -259,19 +224,20 @@ class Carrier:
         passage.head_came = True
         return connection
 
-    async def _until_head(self, course: _Course, connection: RelayConnection) -> None:
+    async def _until_head(self, course: Course, connection: RelayConnection) -> None:
         while not await connection.head():
             await self._nudged(course)
 
-    async def _nudged(self, course: _Course) -> None:
+    async def _nudged(self, course: Course) -> None:
         """Something is to be said, unless it was meanwhile."""
         if course.passage.silent(self._clock(), self._rounds.keep_alive_s):
             await self._say(course, KEEP_ALIVE)
 
-    async def _say(self, course: _Course, piece: bytes, *, last: bool = False) -> None:
+    async def _say(self, course: Course, piece: bytes, *, last: bool = False) -> None:
         passage = course.passage
         passage.said_s = now_s = self._clock()
         if not passage.begun:
+            await course.record.written()
             passage.begun, course.status = True, 200
             connection = passage.connection
             kind = connection.content_type if connection is not None and passage.head_came else b""
@@ -283,20 +249,25 @@ class Carrier:
             await course.send({"type": "http.response.start", "status": 200, "headers": headers})
         if course.first_byte_s is None and piece is not KEEP_ALIVE:
             course.first_byte_s = now_s
+        course.record.sent(piece)
         await course.send({"type": "http.response.body", "body": piece, "more_body": not last})
 
-    async def _cut_short(self, course: _Course) -> None:
+    async def _cut_short(self, course: Course) -> None:
         """The caller left, or its time was up: the engine ends its work as soon as the connection is closed."""
         self._leave(course, Sign.NOTHING)
         if course.passage.gone:
             course.outcome, course.word = Outcome.CANCELLED, _LEFT
-            course.status = course.status or _GONE
+            course.status = course.status or GONE
         else:
             await self._failed(course, too_late(course.last_place.engine))
 
-    async def _failed(self, course: _Course, error: Exception) -> None:
+    async def _failed(self, course: Course, error: Exception) -> None:
         """Tell the caller; once the answer has begun, as an event."""
         self._leave(course, sign_of(error))
+        try:
+            await course.record.written()
+        except AuditFailed as unrecorded:
+            error = unrecorded
         course.error = str(error) if isinstance(error, ApplianceError) else type(error).__name__
         course.word = reported(error)
         answer = translate(error)
@@ -314,7 +285,7 @@ class Carrier:
         await course.send({"type": "http.response.start", "status": answer.status, "headers": headers})
         await course.send({"type": "http.response.body", "body": content})
 
-    def _leave(self, course: _Course, sign: Sign, connection: RelayConnection | None = None) -> None:
+    def _leave(self, course: Course, sign: Sign, connection: RelayConnection | None = None) -> None:
         """Give the place back, once, and the connection, which is closed unless its answer was read to the end."""
         place, passage = course.load.place, course.passage
         if passage.connection is not None:
@@ -327,56 +298,17 @@ class Carrier:
             course.load.place = None
             place.leave(sign)
 
-    def _over(self, course: _Course) -> None:
+    def _over(self, course: Course) -> None:
         """Whatever way it went."""
         load, now_s = course.load, self._clock()
         self._rounds.leave(course.passage)
         self._leave(course, Sign.NOTHING)
-        usage, estimated = _spent(course)
-        place = course.last_place
-        gpu_s = place.receipt.gpu_s(now_s)
+        usage, estimated = spent(course)
+        gpu_s = course.last_place.receipt.gpu_s(now_s)
         self._limits.settle(load.admitted, usage.total_tokens, gpu_s, now_s)
-        started_s = load.started_s
-        self._accounts.ended(
-            PassThroughCall(
-                request_id=course.request_id,
-                trace_id=course.trace_id,
-                tenant=load.tenant.name,
-                requested_model=load.wish.model,
-                model_id=load.wish.model,
-                engine_id=place.engine.engine_id,
-                node=place.engine.node,
-                started_unix_s=self._wall_clock() - (now_s - started_s),
-                sent_s=max(0.0, course.sent_s - started_s),
-                first_byte_s=None if course.first_byte_s is None else course.first_byte_s - started_s,
-                ended_s=now_s - started_s,
-                usage=usage,
-                gpu_s=gpu_s,
-                outcome=course.outcome,
-                status=course.status or _GONE,
-                path=load.path,
-                attempts=course.attempts,
-                finish_reason=course.finish_reason,
-                usage_estimated=estimated,
-                error=course.error,
-                traceparent=load.traceparent,
-                tenant_class=load.tenant.policy,
-            ),
-            course.word,
-        )
-
-
-def _spent(course: _Course) -> tuple[Usage, bool]:
-    """The engine's own count, else an estimate (True); nothing for a call that failed before its first token.
-
-    The first event of a stream says who speaks.
-    """
-    if course.usage is not None:
-        return course.usage, False
-    cut_short = course.passage.gone or course.passage.late or course.outcome is Outcome.CANCELLED
-    if course.outcome is Outcome.OK or course.events > 1 or (cut_short and course.sent_s):
-        return Usage(course.load.wish.prompt_tokens_estimate, max(0, course.events - 1)), True
-    return Usage(), False
+        call = course.call(usage, gpu_s, now_s, self._wall_clock(), estimated=estimated)
+        course.record.ended(call)
+        self._accounts.ended(call, course.word, course.gaps_s)
 
 
 async def _whole_body(connection: RelayConnection) -> bytes:
@@ -392,26 +324,3 @@ async def _error_body(connection: RelayConnection) -> bytes:
         return await _whole_body(connection)
     except AnswerBroken:
         return b""
-
-
-def _ours(place: Place, error: Exception) -> ApplianceError:
-    engine = place.engine
-    if isinstance(error, AnswerBroken):
-        return broken_off(engine, error)
-    if isinstance(error, Unreadable):
-        return EngineRejected(f"engine {engine.engine_id} sent an answer of an unknown shape: {error}", status=502)
-    assert isinstance(error, ApplianceError)
-    return error
-
-
-def _broken(place: Place, tail: StreamTail) -> ApplianceError:
-    """Why a stream that has ended is no answer."""
-    engine, failed = place.engine, tail.failed
-    if failed is None:
-        return EngineUnavailable(f"engine {engine.engine_id} ended its answer in the middle")
-    if failed.aborted:
-        return EngineUnavailable(f"engine {engine.engine_id} broke off its answer; it is stopping")
-    try:
-        raise_rejected(engine, failed.status, failed.detail, "in the middle of its answer")
-    except ApplianceError as error:
-        return error

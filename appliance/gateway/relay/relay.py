@@ -30,7 +30,8 @@ from appliance.errors import RequestError
 from appliance.gateway import scopes
 from appliance.gateway.auth import Authenticator, presented
 from appliance.gateway.middleware.request_ids import sane_request_id, sane_traceparent
-from appliance.gateway.relay.carrier import Carrier, Load
+from appliance.gateway.relay.carrier import Carrier
+from appliance.gateway.relay.course import Load
 from appliance.gateway.relay.wish import CHAT, TEXT, Understood, Wish, wish_of
 
 _PATHS: Final = frozenset({CHAT, TEXT})
@@ -146,6 +147,7 @@ class Relay:
             traceparent=sane_traceparent(caller.traceparent.decode("latin-1")),
             started_s=started_s,
             deadline_s=started_s + parts.wall_s,
+            body=body,
         )
 
     def _allowed(self, tenant: Tenant, wish: Wish) -> bool:

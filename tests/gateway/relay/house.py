@@ -19,6 +19,7 @@ from appliance.coordinator.options import PASSTHROUGH_LIMITS, CoordinatorOptions
 from appliance.coordinator.prompts import load_prompt_sets
 from appliance.coordinator.strategies import default_strategies
 from appliance.dispatch.dispatcher import Dispatcher
+from appliance.domain.audit import Audit
 from appliance.domain.engine import EngineState, EngineStatus
 from appliance.domain.fleet import Fleet
 from appliance.domain.policy import OPEN, DataPolicy
@@ -35,6 +36,7 @@ from appliance.gateway.relay.carrier import Carrier
 from appliance.gateway.relay.passage import Rounds
 from appliance.gateway.relay.relay import RelayParts
 from appliance.gateway.relay.wish import Understood
+from appliance.ledger.audit_log import NO_AUDIT
 from appliance.telemetry.logs import RequestLines
 from appliance.telemetry.metrics import Metrics
 from tests.coordinator.house import OPTIONS, MemoryTraces
@@ -134,11 +136,12 @@ async def house(
     policy: DataPolicy = OPEN,
     keep_alive_s: float = 10.0,
     wall_s: float = 60.0,
+    audit: Audit = NO_AUDIT,
 ) -> AsyncIterator[House]:
     """The doors over `engines`; the caller has started the fake ones."""
     fleet = Fleet()
     fleet.publish(tuple(one if isinstance(one, EngineStatus) else one.status() for one in engines))
-    make = partial(_door, fleet, tenant or Tenant("acme"), policy, keep_alive_s, wall_s)
+    make = partial(_door, fleet, tenant or Tenant("acme"), policy, keep_alive_s, wall_s, audit)
     async with make(fast=True) as fast, make(fast=False) as plain:
         yield House(fast, plain, fleet)
 
@@ -155,7 +158,7 @@ async def replicas(number: int, **fields: Any) -> AsyncIterator[list[FakeVllm]]:
 
 @asynccontextmanager
 async def _door(
-    fleet: Fleet, tenant: Tenant, policy: DataPolicy, keep_alive_s: float, wall_s: float, *, fast: bool
+    fleet: Fleet, tenant: Tenant, policy: DataPolicy, keep_alive_s: float, wall_s: float, audit: Audit, *, fast: bool
 ) -> AsyncIterator[Door]:
     client, relay, calls, traces = HttpEngineClient(), RelayClient(), Calls(), MemoryTraces()
     metrics, lines = Metrics(models=[MODEL], fleet=fleet), RequestLines("tests.relay")
@@ -174,7 +177,7 @@ async def _door(
         authenticator=authenticator,
         limits=coordinator.limits,
         policy=policy,
-        carrier=Carrier(dispatcher, relay, coordinator.limits, RelayAccounts(metrics, calls, lines), rounds),
+        carrier=Carrier(dispatcher, relay, coordinator.limits, RelayAccounts(metrics, calls, lines), rounds, audit),
         understood=Understood(frozenset({MODEL}), 4, schema.parse),
         salt_secret=SECRET,
         max_body_bytes=100_000,
@@ -193,6 +196,7 @@ async def _door(
         max_body_bytes=100_000,
         keep_alive_s=keep_alive_s,
         relay=parts if fast else None,
+        audit=audit,
     )
     server = HttpServer(build(gateway, version="0"), listen("127.0.0.1", 0))
     serving = asyncio.create_task(server.serve())

@@ -55,6 +55,11 @@
 {{- fail (printf "packs: %s has %d gpu_ids, but gpus is %d; make them equal" $pack.name (len ($pack.gpu_ids | default list)) (int ($pack.gpus | default 0))) -}}
 {{- end -}}
 {{- end -}}
+{{- if .Values.groups -}}
+{{- range .Values.packs -}}
+{{- if not .engines -}}{{- fail (printf "packs: %s has no engines, so it would start every model of the pool, also those of groups; give it the engines of a plan" .name) -}}{{- end -}}
+{{- end -}}
+{{- end -}}
 {{- range .Values.groups -}}
 {{- if ne (mul .tensor_parallel_size .pipeline_parallel_size) (mul .nodes .gpus_per_node) -}}
 {{- fail (printf "groups: %s: tensor_parallel_size × pipeline_parallel_size is %d, but nodes × gpus_per_node is %d; make them equal" .name (mul .tensor_parallel_size .pipeline_parallel_size) (mul .nodes .gpus_per_node)) -}}

@@ -33,6 +33,9 @@ server:
   host: "0.0.0.0"
   port: 8000
   api_key_file: /etc/appliance/secrets/api-keys
+  open_paths: [/health, /ready] # the probes bring no key
+access:
+  pepper_file: /etc/appliance/secrets/pepper
 cluster:
   key_file: /etc/appliance/secrets/pack-key
   salt_file: /etc/appliance/secrets/salt
@@ -59,13 +62,13 @@ ledger:
 {{- end -}}
 {{- end -}}
 {{- range .Values.groups }}
-- http://{{ $full }}-{{ .name }}-0.{{ $full }}-packs.{{ $.Release.Namespace }}.svc:8090
+- http://{{ $full }}-{{ .name }}-0.{{ $full }}-{{ .name }}.{{ $.Release.Namespace }}.svc:8090
 {{- end -}}
 {{- end -}}
 
 {{/* What a pack needs to know. Sections that only gateways read are left out, so that a change there restarts no engine. */}}
 {{- define "appliance.packConfig" -}}
-{{- $said := omit (include "appliance.said" . | fromYaml) "coordinator" "policy" "ledger" "server" -}}
+{{- $said := omit (include "appliance.said" . | fromYaml) "access" "bundle" "coordinator" "dispatch" "ledger" "policy" "server" -}}
 {{- $chart := include "appliance.packOwn" . | fromYaml -}}
 {{- toYaml (mergeOverwrite $said (include "appliance.paths" . | fromYaml) $chart) -}}
 {{- end -}}
@@ -99,7 +102,12 @@ cluster:
 {{- range .root.Values.turn_groups -}}
 {{- if has (first .engines) $ids -}}{{- $turns = append $turns . -}}{{- end -}}
 {{- end -}}
-{{- toYaml (dict "packs" (list (pick .pack "name" "node" "gpus" "gpu_ids" "engines")) "turn_groups" $turns) -}}
+{{- $engines := list -}}
+{{- range .pack.engines -}}
+{{- $engines = append $engines (merge (dict) . (dict "tensor_parallel_size" 1 "gpu_memory_utilization" 0.9)) -}}
+{{- end -}}
+{{- $pack := merge (dict "engines" $engines) (pick .pack "name" "node" "gpus" "gpu_ids") (dict "node" "") -}}
+{{- toYaml (dict "packs" (list $pack) "turn_groups" $turns) -}}
 {{- end -}}
 
 {{/* Seconds that an answer in flight gets when an engine stops: the configuration's, else its default. */}}
@@ -111,4 +119,20 @@ cluster:
 {{- define "appliance.gatewayDrainSeconds" -}}
 {{- $said := include "appliance.said" . | fromYaml -}}
 {{- ceil (dig "server" "drain_timeout_s" 5.0 $said) | int -}}
+{{- end -}}
+
+{{/* root, group: a group as the pack of each of its nodes; who is the first, LeaderWorkerSet tells in the environment */}}
+{{- define "appliance.groupPack" -}}
+{{- $ids := list -}}
+{{- range $n := until (int .group.gpus_per_node) -}}{{- $ids = append $ids (toString $n) -}}{{- end -}}
+{{- $engine := merge (pick .group "model" "kv_cache_memory_bytes") (dict
+  "id" (printf "%s-0" .group.model)
+  "gpu_ids" $ids
+  "tensor_parallel_size" .group.tensor_parallel_size
+  "gpu_memory_utilization" (.group.gpu_memory_utilization | default 0.9)
+  "max_model_len" (.group.max_model_len | default 4096)
+  "max_num_seqs" (.group.max_num_seqs | default 64)
+  "max_num_batched_tokens" (.group.max_num_batched_tokens | default 2048)
+  "pipeline_parallel_size" .group.pipeline_parallel_size) -}}
+{{- toYaml (merge (pick .group "name" "weights_bytes" "node_selector" "resources") (dict "node" "" "gpus" .group.gpus_per_node "gpu_ids" $ids "engines" (list $engine))) -}}
 {{- end -}}

@@ -54,7 +54,7 @@ turn, and the reading of their weights from the slowest disk. Where there is no 
 {{- end -}}
 {{- end -}}
 
-{{/* root, pack, selector, spread (whether pods of it are spread) */}}
+{{/* root, pack, selector, rank (a further node of a group: it has no door) */}}
 {{- define "appliance.packPod" -}}
 {{- $root := .root -}}
 {{- $pack := .pack -}}
@@ -65,7 +65,7 @@ turn, and the reading of their weights from the slowest disk. Where there is no 
 {{- if and $engines.pinNodes $pack.node -}}{{- $_ := set $node "kubernetes.io/hostname" $pack.node -}}{{- end -}}
 metadata:
   labels:
-    {{- include "appliance.labels" (dict "root" $root "component" "pack") | nindent 4 }}
+    {{- include "appliance.labels" (dict "root" $root "component" (ternary "rank" "pack" (not (empty .rank)))) | nindent 4 }}
     appliance/network: pack
     appliance/pack: {{ $pack.name }}
     {{- with $engines.podLabels }}
@@ -133,9 +133,11 @@ spec:
         {{- with $engines.extraEnv }}
         {{- toYaml . | nindent 8 }}
         {{- end }}
+      {{- if not .rank }}
       ports:
         - name: door
           containerPort: 8090
+      {{- end }}
       {{- include "appliance.containerSecurity" $root | nindent 6 }}
       {{- $own := $pack.resources | default (ternary $engines.resources $engines.cpuResources (not (empty $gpus))) }}
       resources:
@@ -144,6 +146,7 @@ spec:
         claims:
           - name: gpus
         {{- end }}
+      {{- if not .rank }}
       startupProbe: # {{ include "appliance.startSeconds" . }} s: the starts of all engines, and the reading of their weights
         httpGet: {path: /started, port: door}
         periodSeconds: 10
@@ -163,8 +166,14 @@ spec:
         preStop:
           sleep:
             seconds: {{ $engines.preStopSeconds }}
+      {{- end }}
       volumeMounts:
         {{- include "appliance.packMounts" . | nindent 8 }}
+        {{- if not .rank }}
+        - name: secrets
+          mountPath: /etc/appliance/secrets
+          readOnly: true
+        {{- end }}
         - name: data
           mountPath: /var/lib/appliance
         - name: shm
@@ -178,12 +187,14 @@ spec:
       configMap:
         name: {{ $full }}-{{ $pack.name }}
     {{- end }}
+    {{- if not .rank }}
     - name: secrets
       secret:
         secretName: {{ include "appliance.secretName" $root }}
         defaultMode: 0440
         items:
           - {key: pack-key, path: pack-key}
+    {{- end }}
     {{- if not $engines.cache.enabled }}
     - name: data
       emptyDir:
@@ -204,9 +215,6 @@ spec:
 {{- define "appliance.packMounts" -}}
 - name: config
   mountPath: /etc/appliance/config
-  readOnly: true
-- name: secrets
-  mountPath: /etc/appliance/secrets
   readOnly: true
 {{- if .pack.engines }}
 - name: plan
