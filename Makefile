@@ -75,6 +75,7 @@ starter-models: setup ## train the starter models anew (hours on 4 cores; resuma
 config-docs: $(VENV_READY) ## write docs/config.md and docs/config.schema.json from the settings
 	@$(IN_VENV)/appliance config schema > docs/config.schema.json
 	@$(IN_VENV)/appliance config reference > docs/config.md
+	@deploy/helm/sync.sh
 
 lock: ## write the lock files anew (needs uv)
 	uv pip compile -q --generate-hashes --no-header --no-annotate --extra dev --python-version 3.11 --universal \
@@ -82,6 +83,8 @@ lock: ## write the lock files anew (needs uv)
 	@sed -n 's/ *\\$$//; /==/p' requirements/appliance.txt > requirements/.pins
 	uv pip compile -q --generate-hashes --no-header --no-annotate --python-version 3.11 --universal \
 	  --constraint requirements/.pins pyproject.toml -o requirements/appliance-runtime.txt
+	echo hatchling | uv pip compile -q --generate-hashes --no-header --no-annotate --python-version 3.11 --universal \
+	  --constraint requirements/.pins - -o requirements/build.txt
 	@rm requirements/.pins
 	cd requirements && uv pip compile -q --no-deps --generate-hashes --no-header --no-annotate --python-version 3.11 \
 	  --no-emit-find-links engine-cpu.in -o engine-cpu.txt
