@@ -158,7 +158,7 @@ class FakeVllm:
         waiting = max(0, self.running - self.max_num_seqs)
         tokens = sum(r.sent_tokens for r in self.requests)
         lines = [
-            f"vllm:prompt_tokens_total{label} {float(sum(r.prompt_tokens for r in self.requests))}",
+            f"vllm:prompt_tokens_total{label} {float(sum(r.prompt_tokens for r in self.requests if r.sent_tokens))}",
             f"vllm:generation_tokens_total{label} {float(tokens)}",
             f"vllm:num_requests_running{label} {float(self.running - waiting)}",
             f"vllm:num_requests_waiting{label} {float(waiting)}",
