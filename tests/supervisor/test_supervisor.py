@@ -331,7 +331,7 @@ def test_with_processes(tmp_path: Path) -> None:
         )
         wanted = fake_specs("a", "b", "c")
         supervisor = Supervisor(
-            wanted, launcher, client, fleet, drain_timeout_s=1, restarts=QUICK, probes=ProbePolicy(0.2, 2.0)
+            wanted, launcher, client, fleet, drain_timeout_s=1, restarts=QUICK, probes=ProbePolicy(0.2, 0.6)
         )
         await supervisor.start()
         loop = asyncio.create_task(supervisor.run())
@@ -344,7 +344,7 @@ def test_with_processes(tmp_path: Path) -> None:
             now = {e.engine_id: e for e in fleet.snapshot.engines if e.state is EngineState.READY}
             return len(now) == 3 and all(now[name].pid != first[name].pid for name in first)
 
-        await until(all_new, 60)
+        await until(all_new, 30)
         groups = [e.pid or 0 for e in (*fleet.snapshot.engines, *first.values())]
         loop.cancel()
         with suppress(asyncio.CancelledError):
