@@ -15,6 +15,7 @@ from appliance.chart.schema import values_schema
 from appliance.chart.settings_part import without_chart_keys
 from appliance.chart.values import HelmValues
 from appliance.config import describe, load
+from appliance.config.yaml_file import read_mapping
 from appliance.errors import ConfigError
 
 commands = typer.Typer(help="Values of the Helm chart.", no_args_is_help=True)
@@ -58,15 +59,7 @@ def defaults() -> None:
 
 
 def _mapping(file: Path) -> dict[str, Any]:
-    try:
-        document = yaml.safe_load(file.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{file}: can't be read: {error}") from None
-    except yaml.YAMLError as error:
-        raise ConfigError(f"{file}: not valid YAML: {' '.join(str(error).split())}") from None
-    if not isinstance(document, dict):
-        raise ConfigError(f"{file}: expected a mapping at the top")
-    return document
+    return read_mapping(file, when_missing="name a file that is there", expected="a mapping at the top")
 
 
 def _merged(base: dict[str, Any], over: dict[str, Any]) -> dict[str, Any]:

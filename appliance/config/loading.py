@@ -6,13 +6,13 @@ import os
 from pathlib import Path
 from typing import Any, TypeVar
 
-import yaml
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
 from appliance.config.policy import PolicyFile, merged
 from appliance.config.section import Section
 from appliance.config.settings import Settings
+from appliance.config.yaml_file import read_mapping
 from appliance.errors import ConfigError
 
 S = TypeVar("S", bound=Section)
@@ -56,18 +56,7 @@ def load(path: Path, environment: dict[str, str] | None = None) -> Settings:
 
 
 def _document(path: Path, when_missing: str, example: str) -> dict[str, Any]:
-    """A YAML file with a mapping at its top. Raises ConfigError."""
-    try:
-        document = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise ConfigError(f"{path}: no such file; {when_missing}") from None
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{path}: can't be read: {error}") from None
-    except yaml.YAMLError as error:
-        raise ConfigError(f"{path}: not valid YAML: {_one_line(error)}") from None
-    if not isinstance(document, dict):
-        raise ConfigError(f"{path}: expected a mapping of settings at the top; see {example}")
-    return document
+    return read_mapping(path, when_missing=when_missing, expected=f"a mapping of settings at the top; see {example}")
 
 
 def _with_policy_files(document: dict[str, Any], path: Path) -> None:
@@ -154,7 +143,3 @@ def _anchored_paths(base: Path, section: S, *names: str) -> S:
 def _below(base: Path, path: Path) -> Path:
     """`path` from `base` on, without `..` in it, so that messages can be read. Links stay as they are."""
     return Path(os.path.normpath(base / path))
-
-
-def _one_line(error: Exception) -> str:
-    return " ".join(str(error).split())

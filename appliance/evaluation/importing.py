@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
@@ -12,6 +12,7 @@ from typing import Any
 import yaml
 
 from appliance.errors import ConfigError
+from appliance.evaluation.json_lines import json_lines
 from appliance.evaluation.suite import ONE_CLASS, load_suite
 
 Row = Mapping[str, Any]
@@ -51,7 +52,7 @@ def import_suite(shape: Shape, source: Path, directory: Path, name: str, judge: 
         if judge is None:
             raise ConfigError(f"{shape}: graded by a model; name one of the pool with --judge")
         settings["grader"] = {"type": "judge", "model": judge}
-    rows = [_read(reader, source, number, row) for number, row in _lines(source)]
+    rows = [_read(reader, source, number, row) for number, row in json_lines(source)]
     rows = [row for row in rows if row]
     if not rows:
         raise ConfigError(f"{source}: holds nothing that could be asked")
@@ -70,23 +71,6 @@ def import_suite(shape: Shape, source: Path, directory: Path, name: str, judge: 
         items.unlink(missing_ok=True)
         raise
     return suite
-
-
-def _lines(source: Path) -> Iterable[tuple[int, Row]]:
-    try:
-        text = source.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{source}: can't be read: {error}") from None
-    for number, line in enumerate(text.splitlines(), 1):
-        if not line.strip():
-            continue
-        try:
-            row = json.loads(line)
-        except ValueError as error:
-            raise ConfigError(f"{source}: line {number}: not valid JSON: {error}") from None
-        if not isinstance(row, dict):
-            raise ConfigError(f"{source}: line {number}: expected a JSON object")
-        yield number, row
 
 
 def _read(reader: _Reader, source: Path, number: int, row: Row) -> Row:

@@ -9,14 +9,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-import yaml
 from pydantic import Field, ValidationError, model_validator
 
 from appliance.config import describe
 from appliance.config.section import Section
+from appliance.config.yaml_file import read_mapping
 from appliance.domain.identifier import Identifier
 from appliance.errors import ConfigError
 from appliance.evaluation.grading.graders import Grader
+from appliance.evaluation.json_lines import json_lines
 
 ONE_CLASS = "all"
 
@@ -109,7 +110,7 @@ def load_suite(path: Path) -> Suite:
     """Read and check a suite. Raises ConfigError, naming file, line and field."""
     settings = _settings(path)
     items = path.parent / settings.items
-    tasks = tuple(_task(settings, items, number, row) for number, row in _rows(items))
+    tasks = tuple(_task(settings, items, number, row) for number, row in json_lines(items))
     if not tasks:
         raise ConfigError(f"{items}: holds no tasks; a line is a JSON object with id, class, question and answer")
     _no_id_twice(items, tasks)
@@ -127,35 +128,12 @@ def spread(tasks: Iterable[Task], number: int) -> tuple[Task, ...]:
 
 
 def _settings(path: Path) -> SuiteSettings:
-    try:
-        document = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{path}: the suite can't be read: {error}") from None
-    except yaml.YAMLError as error:
-        raise ConfigError(f"{path}: not valid YAML: {' '.join(str(error).split())}") from None
-    if not isinstance(document, dict):
-        raise ConfigError(f"{path}: expected a mapping with name, items and grader; see docs/evaluation.md")
+    expected = "a mapping with name, items and grader; see docs/evaluation.md"
+    document = read_mapping(path, when_missing="name the YAML file of a suite", expected=expected)
     try:
         return SuiteSettings.model_validate(document)
     except ValidationError as error:
         raise ConfigError(f"{path}: {describe(error)}") from None
-
-
-def _rows(path: Path) -> Iterable[tuple[int, dict[str, Any]]]:
-    try:
-        lines = path.read_text(encoding="utf-8").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{path}: the tasks of the suite can't be read: {error}") from None
-    for number, line in enumerate(lines, 1):
-        if not line.strip():
-            continue
-        try:
-            row = json.loads(line)
-        except ValueError as error:
-            raise ConfigError(f"{path}: line {number}: not valid JSON: {error}") from None
-        if not isinstance(row, dict):
-            raise ConfigError(f"{path}: line {number}: expected a JSON object")
-        yield number, row
 
 
 def _task(settings: SuiteSettings, path: Path, number: int, row: Mapping[str, Any]) -> Task:

@@ -104,7 +104,7 @@ def test_only_a_part(calculator: Calculator) -> None:
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (("run", "none.yaml", "--targets", "auto"), "none.yaml: the suite can't be read"),
+        (("run", "none.yaml", "--targets", "auto"), "none.yaml: no such file; name the YAML file of a suite"),
         (("run", "suite.yaml", "--targets", "other"), "neither auto nor a model of the pool"),
         (("report", "none.jsonl"), "none.jsonl: the run can't be read"),
         (("import", "gsm8k", "none.jsonl", "--name", "x"), "none.jsonl: can't be read"),

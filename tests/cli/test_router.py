@@ -120,7 +120,10 @@ def test_one_run_is_split(pool: Pool) -> None:
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (("train", "--from", "none.run", "--suite", "none.yaml"), "none.yaml: the suite can't be read"),
+        (
+            ("train", "--from", "none.run", "--suite", "none.yaml"),
+            "none.yaml: no such file; name the YAML file of a suite",
+        ),
         (("promote",), "no head was trained yet"),
         (("rollback",), "nothing to roll back"),
         (("explain", "hello", "--head", "abc"), "is no head that can be used"),

@@ -72,7 +72,7 @@ def test_each_mistake_has_its_sentence(tmp_path: Path, rows: list[Any], settings
 
 
 def test_files_that_are_not_there(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match="can't be read"):
+    with pytest.raises(ConfigError, match="no such file; name the YAML file of a suite"):
         load_suite(tmp_path / "none.yaml")
     file = suite(tmp_path, [ROW], items="other.jsonl")
     with pytest.raises(ConfigError, match=r"other\.jsonl.*can't be read"):
