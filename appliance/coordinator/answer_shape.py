@@ -91,7 +91,7 @@ def _violation(schema: Mapping[str, Any], document: Any) -> str:
         known |= {"additionalProperties": _unchecked, "unevaluatedProperties": _unchecked}
     validator: type[Validator] = extend(
         base,
-        {  # type: ignore[no-untyped-call]
+        {  # type: ignore[no-untyped-call]  # of jsonschema
             word: check for word, check in known.items() if word in base.VALIDATORS
         },
     )

@@ -51,7 +51,7 @@ class ReplayBody(BaseModel):
     def applied_to(self, request: ChatRequest) -> ChatRequest:
         """The request under the other choice."""
         chosen = {"model_for": self.model_for, "strategy": self.strategy, "effort": self.effort}
-        return replace(request, **{name: value for name, value in chosen.items() if value is not None})  # type: ignore[arg-type]
+        return replace(request, **{name: value for name, value in chosen.items() if value is not None})  # type: ignore[arg-type]  # by name
 
 
 def router(reader: TraceReader, answerer: Answerer) -> APIRouter:

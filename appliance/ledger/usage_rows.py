@@ -22,10 +22,14 @@ ONLY_TASK: Final = "answer"
 REASON: Final = "the caller named the model; one engine answered, word for word"
 
 _COLUMNS: Final = ", ".join(column.name for column in usage.columns)
-_INSERT: Final = {
-    "sqlite": f"INSERT INTO usage ({_COLUMNS}) VALUES ({', '.join('?' * len(usage.columns))})",  # noqa: S608 (constants)
-    "postgresql": f"INSERT INTO usage ({_COLUMNS}) VALUES ({', '.join(['%s'] * len(usage.columns))})",  # noqa: S608
-}
+
+
+def _insert(placeholder: str) -> str:
+    places = ", ".join([placeholder] * len(usage.columns))
+    return f"INSERT INTO usage ({_COLUMNS}) VALUES ({places})"  # noqa: S608 (constants of the schema)
+
+
+_INSERT: Final = {"sqlite": _insert("?"), "postgresql": _insert("%s")}
 _ONCE: Final = " ON CONFLICT (trace_id, call_id) DO NOTHING"
 
 

@@ -70,7 +70,7 @@ class Auditing:
         except asyncio.CancelledError:
             answer.outcome = "cancelled"
             raise
-        except Exception as error:
+        except Exception as error:  # whatever it was is recorded, and raised again for the door
             answer.outcome = "error"
             if not answer.begun and not isinstance(error, AuditFailed):
                 await self._audit.accepted(_accepted(scope, exchange, answer, refusal=type(error).__name__))
