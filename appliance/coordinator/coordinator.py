@@ -129,7 +129,7 @@ class Coordinator:
         it cancels every call below; the trace is saved in that case too.
         """
         identity = Identity(trace_id, request_id, tenant.name, request.model, self._wall_clock(), origin)
-        run = self._open(request, tenant, identity)
+        run = self._open(request, tenant, identity, self._journal)
         work = asyncio.create_task(self._work(run), name=f"request {request_id}")
         self._running.add(work)
         work.add_done_callback(self._running.discard)
@@ -144,7 +144,8 @@ class Coordinator:
 
     def forecast(self, request: ChatRequest, *, tenant: Tenant) -> Forecast:
         """How the request would be answered now, and what that takes; nothing runs. Raises RequestError."""
-        run = self._open(request, tenant, Identity("", "", tenant.name, request.model, self._wall_clock()))
+        identity = Identity("", "", tenant.name, request.model, self._wall_clock())
+        run = self._open(request, tenant, identity, NO_JOURNAL)
         return self.admission.preview(run.tree, self._decide(run, live=False), run.options, run.accounts)
 
     async def close(self) -> None:
@@ -152,7 +153,7 @@ class Coordinator:
         await asyncio.gather(*(_ended(work) for work in tuple(self._running)))
         await asyncio.gather(*self._saves)
 
-    def _open(self, request: ChatRequest, tenant: Tenant, identity: Identity) -> Run:
+    def _open(self, request: ChatRequest, tenant: Tenant, identity: Identity, journal: Journal) -> Run:
         granted = permitted(self._policy, tenant, request, named=request.model in self._prompt_sets)
         request, identity = granted.request, granted.kept(identity)
         options, started_s = self._options_of(request, granted.strategies), self._clock()
@@ -172,7 +173,7 @@ class Coordinator:
             gpu_s_of=self.admission.gpu_s_of,
         )
         tree = self.admission.tree(request, options)
-        recorder.page = self._journal.begin(
+        recorder.page = journal.begin(
             _begun(identity, budget.record(started_s), request if granted.keep_content else None)
         )
         for clipped in granted.clipped:

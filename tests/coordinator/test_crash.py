@@ -2,20 +2,35 @@
 
 from __future__ import annotations
 
+import asyncio
 import signal
 import subprocess
 import sys
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 
 from appliance.domain.request import Usage
+from appliance.domain.tenant import Tenant
 from appliance.domain.trace import Outcome, Trace
 from appliance.ledger.interrupted import trace_of
 from appliance.ledger.journal import JournalFile
-from tests.coordinator.house import QUESTION
+from tests.coordinator.house import QUESTION, asks, house
 
 ROOT = Path(__file__).parents[2]
+
+
+def test_a_forecast_begins_no_page(tmp_path: Path) -> None:
+    """Nothing runs, so there is nothing that a crash could interrupt."""
+
+    async def main() -> None:
+        with closing(JournalFile(tmp_path / "journal")) as journal:
+            house(journal=journal).coordinator.forecast(asks(), tenant=Tenant("acme"))
+
+    asyncio.run(main())
+    with closing(JournalFile(tmp_path / "journal")) as journal:
+        assert journal.left == ()
 
 
 def killed(journal: Path, keep: str) -> tuple[Trace | None, ...]:
