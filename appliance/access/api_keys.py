@@ -9,12 +9,12 @@ from __future__ import annotations
 
 import hashlib
 import hmac
-import os
 import secrets
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
+from appliance.config.secret_file import make_secret_file
 from appliance.errors import ConfigError
 
 PEPPER_VARIABLE: Final = "APPLIANCE_KEY_PEPPER"
@@ -57,7 +57,7 @@ def read_or_make_pepper(file: Path, environment: Mapping[str, str]) -> bytes:
         return _checked(given.encode(), PEPPER_VARIABLE)
     try:
         if not file.exists():
-            _make(file)
+            make_secret_file(file, secrets.token_hex(_LEAST_PEPPER_BYTES))
         return _checked(file.read_bytes().strip(), f"access.pepper_file: {file}")
     except OSError as error:
         raise ConfigError(f"access.pepper_file: {file} can't be used: {error.strerror or error}") from None
@@ -67,18 +67,3 @@ def _checked(pepper: bytes, where: str) -> bytes:
     if len(pepper) < _LEAST_PEPPER_BYTES:
         raise ConfigError(f"{where}: holds less than {_LEAST_PEPPER_BYTES} bytes; give a longer secret")
     return pepper
-
-
-def _make(file: Path) -> None:
-    """In one step, and never over one that another process made meanwhile."""
-    file.parent.mkdir(parents=True, exist_ok=True)
-    draft = file.with_name(f"{file.name}.{secrets.token_hex(4)}.draft")
-    descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    with os.fdopen(descriptor, "w", encoding="ascii") as opened:
-        opened.write(f"{secrets.token_hex(_LEAST_PEPPER_BYTES)}\n")
-    try:
-        os.link(draft, file)
-    except FileExistsError:
-        pass
-    finally:
-        draft.unlink()

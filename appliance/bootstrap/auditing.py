@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Final
 
 from appliance.config import Settings
+from appliance.config.secret_file import make_secret_file
 from appliance.domain.audit import Act, Audit
 from appliance.errors import ConfigError
 from appliance.ledger.audit_file import AuditFile
@@ -78,7 +79,7 @@ def read_or_make_key(file: Path) -> bytes:
     """The chains' key. Several processes may start at once: one makes it, all have the same. Raises ConfigError."""
     try:
         if not file.exists():
-            _make(file)
+            make_secret_file(file, secrets.token_hex(_LEAST_KEY_BYTES))
     except OSError as error:
         raise ConfigError(f"ledger.audit.key_file: {file} can't be made ({error.strerror})") from None
     return read_key(file)
@@ -95,24 +96,3 @@ def read_key(file: Path) -> bytes:
     if len(key) < _LEAST_KEY_BYTES:
         raise ConfigError(f"ledger.audit.key_file: {file}: shorter than {_LEAST_KEY_BYTES} bytes")
     return key
-
-
-def _make(file: Path) -> None:
-    file.parent.mkdir(parents=True, exist_ok=True)
-    draft = file.with_name(f"{file.name}.{secrets.token_hex(4)}")
-    descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    try:
-        with os.fdopen(descriptor, "w", encoding="ascii") as opened:
-            opened.write(f"{secrets.token_hex(_LEAST_KEY_BYTES)}\n")
-        if not file.exists():
-            _link(draft, file)
-    finally:
-        draft.unlink()
-
-
-def _link(draft: Path, file: Path) -> None:
-    """In one step, and never over a key that another process has made meanwhile."""
-    try:
-        os.link(draft, file)
-    except FileExistsError:
-        return

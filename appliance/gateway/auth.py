@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import hmac
-import os
 import secrets
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -13,6 +12,7 @@ from typing import Final, Protocol
 
 from starlette.types import Scope as AsgiScope
 
+from appliance.config.secret_file import make_secret_file
 from appliance.domain.tenant import ALL_SCOPES, Tenant
 from appliance.errors import ConfigError, NotAuthenticated
 
@@ -129,7 +129,7 @@ def read_or_make_keys(file: Path) -> list[str]:
     """
     try:
         if not file.exists():
-            _make(file)
+            make_secret_file(file, f"sk-{secrets.token_urlsafe(32)}")
         lines = file.read_text(encoding="utf-8").splitlines()
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(f"server.api_key_file: {file} can't be used: {error}") from None
@@ -142,14 +142,3 @@ def read_or_make_keys(file: Path) -> list[str]:
             "or is not ASCII; replace it"
         )
     return keys
-
-
-def _make(file: Path) -> None:
-    """In one step: a run that is killed meanwhile must not leave an empty file to the next one."""
-    file.parent.mkdir(parents=True, exist_ok=True)
-    draft = file.with_name(f"{file.name}.draft")
-    draft.unlink(missing_ok=True)
-    descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    with os.fdopen(descriptor, "w", encoding="utf-8") as opened:
-        opened.write(f"sk-{secrets.token_urlsafe(32)}\n")
-    draft.replace(file)

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import hmac
-import os
 import secrets
 from pathlib import Path
 
+from appliance.config.secret_file import make_secret_file
 from appliance.errors import ConfigError
 
 MIN_KEY_CHARS = 32
@@ -82,13 +82,7 @@ def _read(file: Path) -> tuple[str, ...]:
 
 
 def _make(file: Path) -> None:
-    """In one step, so that no half of it is ever read."""
     try:
-        file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        draft = file.with_name(f"{file.name}.draft")
-        draft.unlink(missing_ok=True)
-        with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="utf-8") as opened:
-            opened.write(f"{secrets.token_hex(32)}\n")
-        draft.replace(file)
+        make_secret_file(file, secrets.token_hex(32))
     except OSError as error:
         raise ConfigError(f"cluster.key_file: {file} can't be made: {error.strerror}") from None
