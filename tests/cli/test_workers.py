@@ -28,7 +28,15 @@ def child(pool: Pool) -> Iterator[subprocess.Popen[str]]:
 
 
 def workers(child: subprocess.Popen[str]) -> list[psutil.Process]:
-    return [process for process in family(child) if "worker" in process.cmdline()]
+    return [process for process in family(child) if "worker" in command_of(process)]
+
+
+def command_of(process: psutil.Process) -> list[str]:
+    """Empty for one that has just ended."""
+    try:
+        return process.cmdline()
+    except psutil.NoSuchProcess:  # a ZombieProcess is one too
+        return []
 
 
 def gone(processes: list[psutil.Process]) -> bool:

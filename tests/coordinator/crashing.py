@@ -43,10 +43,18 @@ async def main(journal: Path, keep_content: bool) -> None:
 
 
 def _written(journal: Path) -> bool:
-    """Whether the sending of the call that hangs is on disk, and all before it."""
+    """Whether the sending of the call that hangs is on disk, and the end of the plan, which is heard of on the side.
+
+    The page of the request that ended may still be there.
+    """
     with closing(sqlite3.connect(journal)) as connection:
-        rows = connection.execute("SELECT events FROM pages").fetchall()
-    return any(b"CallSent" in line and b'"s2"' in line for (events,) in rows for line in events.split(b"\n"))
+        rows = connection.execute("SELECT page, events FROM pages ORDER BY page, number").fetchall()
+    hanging = {page for page, events in rows if b'"trace_id":"hangs"' in events}
+    lines = [line for page, events in rows if page in hanging for line in events.split(b"\n")]
+    return all(
+        any(line.startswith(b'["' + kind) and place in line for line in lines)
+        for kind, place in ((b"CallSent", b'"s2"'), (b"CallRecord", b'"plan"'))
+    )
 
 
 if __name__ == "__main__":
