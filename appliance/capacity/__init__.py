@@ -1,1 +1,1 @@
-"""How much is enough: what engines cost, what a load makes of them, and what to buy for it."""
+"""What a pool of engines can carry: profiles of what was measured, a simulation on them, and advice on what to buy."""
