@@ -51,13 +51,9 @@ class Engine:
         self._ends_s = NEVER
         self._steps = 0
         self.next_s = NEVER  # when something happens next, if nothing comes before
+        self.busy = False  # whether it computes
         self.busy_s = 0.0
         self.preemptions = 0
-
-    @property
-    def busy(self) -> bool:
-        """Whether it computes."""
-        return self._ends_s != NEVER
 
     @property
     def kv_used_share(self) -> float:
@@ -106,11 +102,11 @@ class Engine:
             if self._coming and steps > 1:
                 self._cut()
         else:
-            self._steps, self._ends_s = 0, NEVER
+            self._steps, self._ends_s, self.busy = 0, NEVER, False
             self.next_s = self._coming[0][0] if self._coming else NEVER
 
     def _phase(self, steps: int, seconds: float) -> None:
-        self._steps = steps
+        self._steps, self.busy = steps, True
         self._ends_s = self.next_s = self._began_s + seconds
 
     def _end_phase(self, reached: list[Reached]) -> None:

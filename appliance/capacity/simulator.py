@@ -201,7 +201,7 @@ class _Simulation:
         device, version = about
         if version != device.version:
             return
-        device.now_s, device.own_s = self._now_s, max(device.own_s, device.next_own_s())
+        device.now_s, device.own_s = self._now_s, max(device.own_s, device.next_own_s)
         happened: list[Reached] = []
         for engine in device.engines:
             if engine.next_s <= device.own_s:

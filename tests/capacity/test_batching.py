@@ -85,7 +85,7 @@ def test_so_they_do_with_prompts_that_begin_alike(seed: int, budget: int) -> Non
     assert sum(ends) < sum(run(engine(max_num_batched_tokens=budget, prefix_caching=False), calls)[0])
 
 
-def test_a_prefix_that_nobody_uses_is_gone_when_its_blocks_were_needed() -> None:
+def test_of_a_prefix_that_nobody_uses_its_end_is_gone_when_blocks_were_needed() -> None:
     profile = engine(kv_tokens=16 * 20, max_num_seqs=1)
     first, again = Given(0.0, 161, 2, "a", 160), Given(10.0, 161, 2, "a", 160)
     other = Given(5.0, 200, 100)
@@ -93,7 +93,7 @@ def test_a_prefix_that_nobody_uses_is_gone_when_its_blocks_were_needed() -> None
     kept, _ = run(profile, [first, again])
     lost, _ = run(profile, [first, other, again])
 
-    assert kept[1] - 10 < lost[2] - 10 == pytest.approx(kept[0])
+    assert kept[1] - 10 < lost[2] - 10 < kept[0]  # one of its ten blocks is left
 
 
 def test_a_row_of_decode_steps_is_one_event() -> None:
