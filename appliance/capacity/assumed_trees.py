@@ -22,8 +22,8 @@ TREES: Final = 200
 VARIATION: Final = 0.5
 """Coefficient of variation of prompt and completion lengths. An assumption; traces say how it is."""
 SOURCE: Final = (
-    f"assumed: averages of placement.calls, lengths lognormal with a coefficient of variation of {VARIATION:g}, nothing "
-    "shared between prompts, no repairs"
+    f"assumed: averages of placement.calls, lengths lognormal with a coefficient of variation of {VARIATION:g}, "
+    "nothing shared between prompts, no repairs"
 )
 _SEED: Final = 8
 

@@ -14,12 +14,12 @@ from appliance.domain.demand import Demand
 from appliance.domain.node import Node
 from appliance.domain.placement import PlacementPlan, PlannedEngine, Unplaceable
 from appliance.placement.packing_search import Effort
-from appliance.placement.problem import Wanted
+from appliance.placement.problem import Problem, Wanted
 
-EFFORT: Final = Effort(rate=0.2, window=0.05, later=0.02, bound=0.05)
+EFFORT: Final = Effort(rate=0.05, window=0.02, later=0.005, bound=0.02)
 """Many plans are looked at, so each is sought with less effort than one that will be carried out."""
 
-ProfileOf = Callable[[Wanted, PlannedEngine, GpuKind], EngineProfile]
+ProfileOf = Callable[[Problem, Wanted, PlannedEngine, GpuKind], EngineProfile]
 """What an engine of a plan costs: measured where it was, else reckoned."""
 
 
@@ -77,12 +77,12 @@ def lay_out(
         return plan
     wanted = {each.model_id: each for each in problem.models}
     groups = _groups(plan.engines)
-    places = tuple(
-        EnginePlace(engine.engine_id, _profile(engine, wanted[engine.model_id], kind, profile_of, groups), device)
-        for engine in plan.engines
-        for device in (groups[engine.node, engine.gpu_ids[0]].name,)
-    )
-    return Layout(team, kind, sum(len(node.accelerators) for node in nodes), plan, places)
+    places = []
+    for engine in plan.engines:
+        group = groups[engine.node, engine.gpu_ids[0]]
+        profile = profile_of(problem, wanted[engine.model_id], engine, kind)
+        places.append(EnginePlace(engine.engine_id, _as_planned(profile, engine, group), group.name))
+    return Layout(team, kind, sum(len(node.accelerators) for node in nodes), plan, tuple(places))
 
 
 def nodes_without_one(kind: GpuKind, gpus: int) -> tuple[Node, ...]:
@@ -115,23 +115,15 @@ def _groups(engines: Sequence[PlannedEngine]) -> dict[tuple[str, str], _Group]:
     return found
 
 
-def _profile(
-    engine: PlannedEngine,
-    wanted: Wanted,
-    kind: GpuKind,
-    profile_of: ProfileOf,
-    groups: dict[tuple[str, str], _Group],
-) -> EngineProfile:
+def _as_planned(profile: EngineProfile, engine: PlannedEngine, group: _Group) -> EngineProfile:
     """With the plan's room; an engine on some GPUs of a group wants that part of the group's time."""
-    profile = profile_of(wanted, engine, kind)
-    part = len(engine.gpu_ids) / groups[engine.node, engine.gpu_ids[0]].gpus
     return replace(
         profile,
         kv_tokens=max(1, engine.kv_tokens),
         max_num_seqs=engine.max_num_seqs,
         max_num_batched_tokens=engine.max_num_batched_tokens,
         max_model_len=engine.max_model_len,
-        device_share=profile.device_share * part,
+        device_share=profile.device_share * len(engine.gpu_ids) / group.gpus,
     )
 
 

@@ -1,4 +1,4 @@
-"""What answers are worth, by what an evaluation measured: each class of requests by the target that answers it. Pure."""
+"""What answers are worth, as an evaluation measured it, for easy and for hard requests. Pure."""
 
 from __future__ import annotations
 
@@ -74,7 +74,9 @@ class Measured:
             sum(weight * part.low for weight, part in parts),
             sum(weight * part.high for weight, part in parts),
         )
-        split = "" if self.hard_classes or easy == hard else "; hard ones as all tasks of the suite (see --hard-classes)"
+        split = (
+            "" if self.hard_classes or easy == hard else "; hard ones as all tasks of the suite (see --hard-classes)"
+        )
         source = f"measured by {self.name}: {easy}" + ("" if easy == hard else f" and {hard}") + split
         rows = {easy: easy_rows, hard: hard_rows}
         return Quality(score, source, {t: {r.task_class: r.quality for r in found} for t, found in rows.items()})

@@ -32,7 +32,9 @@ def role_demand(
         tuple(
             (
                 key,
-                RoleDemand(calls[key], max(1, round(prompts[key] / calls[key])), max(1, round(completions[key] / calls[key]))),
+                RoleDemand(
+                    calls[key], max(1, round(prompts[key] / calls[key])), max(1, round(completions[key] / calls[key]))
+                ),
             )
             for key in roles
             if calls[key] > 0
