@@ -9,7 +9,7 @@ import urllib.request
 from dataclasses import replace
 from pathlib import Path
 
-from appliance.bootstrap import build
+from appliance.bootstrap.wiring import build
 from appliance.config import load
 from appliance.domain.journal import CallSent, RequestBegun
 from appliance.domain.model import Role

@@ -11,14 +11,14 @@ from pathlib import Path
 
 import pytest
 
-from appliance.bootstrap import build
+from appliance.bootstrap.wiring import build
 from appliance.config import load
 from tests.cli.pool import make_pool
 from tests.fakes.otlp_collector import collector
 
 
 def test_the_exporter_is_not_even_imported_by_default() -> None:
-    code = "import sys, appliance.bootstrap; sys.exit('opentelemetry.exporter' in sys.modules)"
+    code = "import sys, appliance.bootstrap.wiring; sys.exit('opentelemetry.exporter' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 
