@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
+from appliance.capacity.engine_book import EngineBook
 from appliance.capacity.engine_profile import EngineProfile, Source
 from appliance.capacity.hardware import GpuKind, nodes_of
 from appliance.capacity.setup import EnginePlace
@@ -14,13 +15,9 @@ from appliance.domain.demand import Demand
 from appliance.domain.node import Node
 from appliance.domain.placement import PlacementPlan, PlannedEngine, Unplaceable
 from appliance.placement.packing_search import Effort
-from appliance.placement.problem import Problem, Wanted
 
 EFFORT: Final = Effort(rate=0.05, window=0.02, later=0.005, bound=0.02)
 """Many plans are looked at, so each is sought with less effort than one that will be carried out."""
-
-ProfileOf = Callable[[Problem, Wanted, PlannedEngine, GpuKind], EngineProfile]
-"""What an engine of a plan costs: measured where it was, else reckoned."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,14 +51,8 @@ class Layout:
         found = (p.profile.model_id for p in self.places if p.profile.source is not Source.MEASURED)
         return tuple(dict.fromkeys(found))
 
-    def at_band_end(self, end: float) -> tuple[EnginePlace, ...]:
-        """The engines as they would be at one end of their bands: -1 the fast one, 1 the slow one, 0 as expected."""
-        return tuple(replace(place, profile=_scaled(place.profile, end)) for place in self.places)
 
-
-def lay_out(
-    team: Team, kind: GpuKind, nodes: Sequence[Node], demand: Demand, profile_of: ProfileOf
-) -> Layout | Unplaceable:
+def lay_out(team: Team, kind: GpuKind, nodes: Sequence[Node], demand: Demand, book: EngineBook) -> Layout | Unplaceable:
     """The solver's plan on these nodes of one kind, with every model awake, or why there is none."""
     from appliance.placement.solver import solve  # OR-tools takes half a second to load, which other verbs need not pay
 
@@ -80,9 +71,15 @@ def lay_out(
     places = []
     for engine in plan.engines:
         group = groups[engine.node, engine.gpu_ids[0]]
-        profile = profile_of(problem, wanted[engine.model_id], engine, kind)
+        ranks, kv_bytes = engine.tensor_parallel_size, engine.kv_cache_memory_bytes
+        profile = book.of(problem, wanted[engine.model_id], kind, ranks, kv_bytes)
         places.append(EnginePlace(engine.engine_id, _as_planned(profile, engine, group), group.name))
     return Layout(team, kind, sum(len(node.accelerators) for node in nodes), plan, tuple(places))
+
+
+def at_band_end(places: Sequence[EnginePlace], end: float) -> tuple[EnginePlace, ...]:
+    """Engines as they would be at one end of their bands: -1 the fast one, 1 the slow one, 0 as expected."""
+    return tuple(replace(place, profile=_scaled(place.profile, end)) for place in places) if end else tuple(places)
 
 
 def nodes_without_one(kind: GpuKind, gpus: int) -> tuple[Node, ...]:

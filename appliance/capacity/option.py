@@ -17,9 +17,9 @@ from appliance.domain.placement import Unplaceable
 
 SHOWN: Final = (Objective(Metric.E2E, 50, inf), Objective(Metric.E2E, 95, inf), Objective(Metric.TTFT, 50, inf))
 """Statistics that are told of every option, beside those of the objectives."""
-CURVE: Final = (0.1, 0.4, 0.7, 0.9, 1.0, 1.15, 1.4)
+CURVE: Final = (0.1, 0.4, 0.7, 1.0, 1.2, 1.5)
 """Rates of the curve, as parts of the highest one that holds."""
-CURVE_REQUESTS: Final = 500
+CURVE_REQUESTS: Final = 400
 RATE_STEPS: Final = 5
 FARTHEST: Final = 16.0
 """The highest rate is sought up to so many times the wanted one."""
@@ -81,11 +81,11 @@ def detailed(sized: Sized, question: Question) -> Option:
     slow = replace(question, band_end=1.0)
     fast = replace(question, band_end=-1.0)
     traffic = question.traffic(layout.team)
-    ends = [asked.predicted(layout, traffic) for asked in (fast, slow)]
+    ends = [asked.predicted(layout.places, traffic) for asked in (fast, slow)]
     statistics = (*SHOWN, *(o for o in question.objectives if o.name not in {shown.name for shown in SHOWN}))
     safe = holds(ends[1], question.objectives)
     highest = _highest(layout, question)
-    above = question.predicted(layout, question.traffic(layout.team, 1.15 * highest / load.rate_per_s))
+    above = question.predicted(layout.places, question.traffic(layout.team, 1.15 * highest / load.rate_per_s))
     return Option(
         sized=sized,
         latency={o.name: _band(o, ends[0], sized.prediction, ends[1]) for o in statistics},
@@ -109,7 +109,7 @@ def _band(objective: Objective, fast: Prediction, expected: Prediction, slow: Pr
 def _spot(layout: Layout, question: Question, rate_per_s: float) -> Spot:
     traffic = question.traffic(layout.team, rate_per_s / question.load.rate_per_s)
     found = [
-        replace(question, band_end=end).predicted(layout, traffic, seeds=1 if end else 2, requests=CURVE_REQUESTS)
+        replace(question, band_end=end).predicted(layout.places, traffic, 1 if end else 2, requests=CURVE_REQUESTS)
         for end in (-1.0, 0.0, 1.0)
     ]
     return Spot(rate_per_s, _band(question.objectives[0], *found))
@@ -120,13 +120,13 @@ def _highest(layout: Layout, question: Question) -> float:
     low, high = 1.0, 1.0
     while low == high and high < FARTHEST:
         high *= 2
-        if holds(question.predicted(layout, question.traffic(layout.team, high)), question.objectives):
+        if holds(question.predicted(layout.places, question.traffic(layout.team, high)), question.objectives):
             low = high
     for _ in range(RATE_STEPS):
         if high / low < 1.05:
             break
         middle = (low * high) ** 0.5
-        if holds(question.predicted(layout, question.traffic(layout.team, middle)), question.objectives):
+        if holds(question.predicted(layout.places, question.traffic(layout.team, middle)), question.objectives):
             low = middle
         else:
             high = middle
@@ -146,10 +146,10 @@ def _loss(layout: Layout, question: Question) -> Loss:
         return Loss(0, False, None, "all stands on one node: without it nothing answers")
     load = question.load
     demand = layout.team.demand(load.hard_share, load.rate_per_s)
-    found = lay_out(layout.team, layout.kind, nodes, demand, question.profile_of)
+    found = lay_out(layout.team, layout.kind, nodes, demand, question.book)
     if isinstance(found, Unplaceable):
         return Loss(left, False, None, f"its models do not all fit on the {left} GPUs that are left")
-    prediction = question.predicted(found, question.traffic(layout.team))
+    prediction = question.predicted(found.places, question.traffic(layout.team))
     kept, value = holds(prediction, question.objectives), prediction.estimate(objective).mean
     state = "still holds" if kept else "does not hold"
     failed = f", {prediction.failed_share:.0%} of the requests fail" if prediction.failed_share >= 0.005 else ""

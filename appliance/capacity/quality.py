@@ -2,58 +2,54 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from appliance.errors import ConfigError
-from appliance.evaluation.comparison import EVERYTHING, Comparison, Row
+from appliance.evaluation.comparison import EVERYTHING
 from appliance.evaluation.paired import Interval
+
+
+@dataclass(frozen=True, slots=True)
+class Score:
+    """Of a target on one class of a suite's tasks, or on all of them."""
+
+    target: str
+    task_class: str
+    tasks: int
+    quality: Interval
 
 
 @dataclass(frozen=True, slots=True)
 class Quality:
     """The mean score of a mix of requests with the ends of its 95% interval, and where it comes from.
 
-    `by_class` are the scores on each class of the suite's tasks, for easy and hard requests.
+    `by_class`: target → class of the suite's tasks → score.
     """
 
     score: Interval
     source: str
     by_class: Mapping[str, Mapping[str, Interval]]
 
-    def as_document(self) -> dict[str, Any]:
-        """For JSON."""
-        return {
-            "score": self.score.as_document(),
-            "source": self.source,
-            "by_class": {
-                target: {name: interval.as_document() for name, interval in found.items()}
-                for target, found in self.by_class.items()
-            },
-        }
-
 
 @dataclass(frozen=True, slots=True)
 class Measured:
-    """An evaluation run: its comparison, its name, and which of its classes are the hard ones (empty: not said)."""
+    """An evaluation run of a pool of `models`. `hard_classes` are those of its classes that are hard; empty: not said.
 
-    comparison: Comparison
+    Raises ConfigError for a hard class that the run does not have.
+    """
+
+    scores: tuple[Score, ...]
     name: str
+    virtual_model: str
+    models: frozenset[str]
     hard_classes: frozenset[str] = frozenset()
 
-    @property
-    def classes(self) -> tuple[str, ...]:
-        """Classes of the suite's tasks."""
-        named = dict.fromkeys(row.task_class for row in self.comparison.rows if row.task_class != EVERYTHING)
-        return tuple(named)
-
-    def check(self) -> None:
-        """Raises ConfigError where a class is called hard that the run does not have."""
-        for name in sorted(self.hard_classes):
-            if name not in self.classes:
-                known = ", ".join(self.classes) or "one class alone"
-                raise ConfigError(f"--hard-classes {name}: {self.name} has no such class of tasks; it has {known}")
+    def __post_init__(self) -> None:
+        known = dict.fromkeys(score.task_class for score in self.scores if score.task_class != EVERYTHING)
+        for name in sorted(self.hard_classes - set(known)):
+            classes = ", ".join(known) or "one class alone"
+            raise ConfigError(f"--hard-classes {name}: {self.name} has no such class of tasks; it has {classes}")
 
     def quality(self, easy: str, hard: str, hard_share: float) -> Quality | None:
         """Of requests of which `hard_share` are answered by the target `hard`, the others by `easy`.
@@ -61,38 +57,29 @@ class Measured:
         None where one of the two was not measured. Where the hard classes are not known, both are taken at their score
         on all tasks.
         """
-        easy_rows, hard_rows = self._rows(easy), self._rows(hard)
-        if (hard_share < 1 and not easy_rows) or (hard_share > 0 and not hard_rows):
+        found = {target: [s for s in self.scores if s.target == target] for target in (easy, hard)}
+        shares = [(easy, 1 - hard_share, False), (hard, hard_share, True)]
+        parts = [(found[target], share, is_hard) for target, share, is_hard in shares if share > 0]
+        if not all(scores for scores, _, _ in parts):
             return None
-        parts = []
-        if hard_share < 1:
-            parts.append((1 - hard_share, self._score(easy_rows, hard=False)))
-        if hard_share > 0:
-            parts.append((hard_share, self._score(hard_rows, hard=True)))
-        score = Interval(
-            sum(weight * part.mean for weight, part in parts),
-            sum(weight * part.low for weight, part in parts),
-            sum(weight * part.high for weight, part in parts),
-        )
-        split = (
-            "" if self.hard_classes or easy == hard else "; hard ones as all tasks of the suite (see --hard-classes)"
-        )
-        source = f"measured by {self.name}: {easy}" + ("" if easy == hard else f" and {hard}") + split
-        rows = {easy: easy_rows, hard: hard_rows}
-        return Quality(score, source, {t: {r.task_class: r.quality for r in found} for t, found in rows.items()})
+        mixed = _mean([(self._score(scores, hard=is_hard), share) for scores, share, is_hard in parts])
+        apart = bool(self.hard_classes) or easy == hard
+        names = easy if easy == hard else f"{easy} for easy and {hard} for hard requests"
+        source = f"measured by {self.name}: {names}" + ("" if apart else ", each on all tasks (see --hard-classes)")
+        return Quality(mixed, source, {t: {s.task_class: s.quality for s in scores} for t, scores in found.items()})
 
-    def _rows(self, target: str) -> list[Row]:
-        return [row for row in self.comparison.rows if row.target == target]
-
-    def _score(self, rows: Collection[Row], *, hard: bool) -> Interval:
+    def _score(self, scores: Collection[Score], *, hard: bool) -> Interval:
         """Over the classes in question, weighted by their tasks; over all where they are not told apart."""
-        if self.hard_classes:
-            chosen = [r for r in rows if r.task_class != EVERYTHING and (r.task_class in self.hard_classes) is hard]
-            tasks = sum(row.tasks for row in chosen)
-            if tasks:
-                return Interval(
-                    sum(row.quality.mean * row.tasks for row in chosen) / tasks,
-                    sum(row.quality.low * row.tasks for row in chosen) / tasks,
-                    sum(row.quality.high * row.tasks for row in chosen) / tasks,
-                )
-        return next(row.quality for row in rows if row.task_class == EVERYTHING)
+        chosen = [s for s in scores if s.task_class != EVERYTHING and (s.task_class in self.hard_classes) is hard]
+        if self.hard_classes and chosen:
+            return _mean([(score.quality, score.tasks) for score in chosen])
+        return next(score.quality for score in scores if score.task_class == EVERYTHING)
+
+
+def _mean(parts: Sequence[tuple[Interval, float]]) -> Interval:
+    total = sum(weight for _, weight in parts)
+    return Interval(
+        sum(part.mean * weight for part, weight in parts) / total,
+        sum(part.low * weight for part, weight in parts) / total,
+        sum(part.high * weight for part, weight in parts) / total,
+    )

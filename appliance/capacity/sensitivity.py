@@ -49,7 +49,7 @@ class _Looking:
         question, layout = next(change for change in CHANGES if change.name == name).of(
             self.question, self.layout, factor
         )
-        return question.predicted(layout, question.traffic(layout.team))
+        return question.predicted(layout.places, question.traffic(layout.team))
 
 
 def sensitivity(layout: Layout, question: Question, mapped: Any = map) -> tuple[Swing, ...]:

@@ -1,8 +1,9 @@
 """The fewest GPUs of a kind on which a team holds the objectives under a load. Pure.
 
-1. The engines span one GPU each, or more where the solver finds that faster; the fewest GPUs are sought that hold all.
-2. An unloaded pool must hold the objectives, else no number of such engines does; then they are made to span more.
-3. The number is doubled until a loaded pool holds them, and the gap to the last one that did not is halved.
+1. An unloaded pool whose models have GPUs of their own must hold the objectives: no other one is faster. Where it does
+   not with engines on one GPU each, they are spread over more, as long as the node has them.
+2. The number of GPUs is doubled, from the fewest on which the solver places all models, until a loaded pool holds the
+   objectives; then the gap to the last number that did not is halved.
 
 A pool holds an objective with MARGIN to spare, by the mean over several seeds; near the limit more seeds are taken, so
 that another seed does not mean another answer.
@@ -16,12 +17,15 @@ from math import ceil, inf
 from typing import Final
 
 from appliance.capacity.demand import Load
+from appliance.capacity.engine_book import EngineBook
 from appliance.capacity.hardware import GpuKind, nodes_of
-from appliance.capacity.layout import Layout, ProfileOf, lay_out
+from appliance.capacity.layout import Layout, at_band_end, lay_out
 from appliance.capacity.prediction import REQUESTS, Estimate, Prediction, Rules, Traffic, predict
+from appliance.capacity.setup import EnginePlace
 from appliance.capacity.slo import Objective
 from appliance.capacity.team import Team
 from appliance.domain.placement import Unplaceable
+from appliance.placement.problem import Wanted
 
 MARGIN: Final = 0.05
 """So much of an objective's limit is kept free, for what a simulation can't see."""
@@ -42,7 +46,7 @@ class Question:
     load: Load
     objectives: tuple[Objective, ...]
     rules: Rules
-    profile_of: ProfileOf
+    book: EngineBook
     seed: int = 0
     most_gpus: int = 64
     band_end: float = 0.0
@@ -54,16 +58,16 @@ class Question:
 
     def predicted(
         self,
-        layout: Layout,
+        places: Sequence[EnginePlace],
         traffic: Traffic,
         seeds: int = SEEDS,
         *,
         requests: int = REQUESTS,
         keep_calls: bool = False,
     ) -> Prediction:
-        """What the simulation says of a layout."""
-        places = layout.at_band_end(self.band_end)
-        return predict(places, self.rules, traffic, self.seeds(seeds), requests=requests, keep_calls=keep_calls)
+        """What the simulation says of these engines."""
+        engines = at_band_end(places, self.band_end)
+        return predict(engines, self.rules, traffic, self.seeds(seeds), requests=requests, keep_calls=keep_calls)
 
     def traffic(self, team: Team, share: float = 1.0) -> Traffic:
         """The load, or a part of it, as the team answers it."""
@@ -94,7 +98,6 @@ class TooSmall:
     kind: GpuKind
     reason: str
     unloaded: Prediction | None = None
-    gpus: int = 0
 
 
 def holds(prediction: Prediction, objectives: Sequence[Objective]) -> bool:
@@ -102,11 +105,13 @@ def holds(prediction: Prediction, objectives: Sequence[Objective]) -> bool:
     return all(prediction.estimate(o).mean <= o.limit_s * (1 - MARGIN) for o in objectives)
 
 
-def looked_at(layout: Layout, question: Question, traffic: Traffic) -> Prediction:
+def looked_at(
+    places: Sequence[EnginePlace], question: Question, traffic: Traffic, requests: int = REQUESTS
+) -> Prediction:
     """Under a few seeds, and under more while an objective is near its limit and not yet sure."""
     count = SEEDS
     while True:
-        found = question.predicted(layout, traffic, count)
+        found = question.predicted(places, traffic, count, requests=requests)
         estimates = [(found.estimate(o), o.limit_s * (1 - MARGIN)) for o in question.objectives]
         if count >= MOST_SEEDS or all(_sure(estimate, limit) for estimate, limit in estimates):
             return found
@@ -115,24 +120,54 @@ def looked_at(layout: Layout, question: Question, traffic: Traffic) -> Predictio
 
 def smallest(team: Team, kind: GpuKind, question: Question) -> Sized | TooSmall:
     """For one team on one kind of GPU."""
-    best: TooSmall | None = None
+    sizes = {wanted.model_id: _sizes(wanted, team, kind, question) for wanted in team.problem.models}
+    if homeless := [model_id for model_id, found in sizes.items() if not found]:
+        return TooSmall(team, kind, f"{homeless[0]} does not fit on the GPUs of one node of {kind.kind}")
+    refused: list[TooSmall] = []
     for span in SPANS:
-        spanning = team.spanning(span) if span <= int(kind.gpus_per_node.value) else None
-        if spanning is None:
-            continue
-        found = _Search(spanning, kind, question).run()
+        if span > 1 and max(max(found) for found in sizes.values()) < span:
+            break
+        spread = {model: tuple(s for s in found if s >= span) or found[-1:] for model, found in sizes.items()}
+        found = _spread(team.sized(spread), kind, question)
         if isinstance(found, Sized):
             return found
-        if best is None or _value(found, question) < _value(best, question):
-            best = found
-        if found.unloaded is not None and holds(found.unloaded, question.objectives):
-            break  # engines that span more would not make it cheaper
-    return best or TooSmall(team, kind, f"no engine of {team.name} may stand on a single {kind.kind}")
+        refused.append(found)
+    return min(refused, key=lambda each: _value(each, question))
+
+
+def _sizes(wanted: Wanted, team: Team, kind: GpuKind, question: Question) -> tuple[int, ...]:
+    """How many GPUs of a node an engine of the model may span, ascending."""
+    return tuple(
+        size
+        for size in sorted(wanted.tensor_parallel_sizes)
+        if size <= int(kind.gpus_per_node.value)
+        and question.book.by_itself(team.problem, wanted, kind, size) is not None
+    )
+
+
+def _spread(team: Team, kind: GpuKind, question: Question) -> Sized | TooSmall:
+    """With engines that span as many GPUs as the team says: unloaded first, each model on GPUs of its own."""
+    places = []
+    for wanted in team.problem.models:
+        profile = question.book.by_itself(team.problem, wanted, kind, wanted.tensor_parallel_sizes[0])
+        assert profile is not None, "only sizes that fit are tried"
+        places.append(EnginePlace(wanted.model_id, profile, wanted.model_id))
+    unloaded = _unloaded(places, team, question)
+    if not holds(unloaded, question.objectives):
+        return TooSmall(team, kind, "even without load it answers too slowly", unloaded)
+    return _Search(team, kind, question, unloaded).run()
+
+
+def _unloaded(places: Sequence[EnginePlace], team: Team, question: Question) -> Prediction:
+    return looked_at(places, question, question.traffic(team, UNLOADED_SHARE), UNLOADED_REQUESTS)
 
 
 def smallest_from(layout: Layout, question: Question) -> Sized | TooSmall:
     """As `smallest`, for the team of a layout that is known to fit, and on no fewer GPUs."""
-    return _Search(layout.team, layout.kind, question, {layout.gpus: layout}).run(layout.gpus)
+    unloaded = _unloaded(layout.places, layout.team, question)
+    if not holds(unloaded, question.objectives):
+        return TooSmall(layout.team, layout.kind, "even without load it answers too slowly", unloaded)
+    return _Search(layout.team, layout.kind, question, unloaded, {layout.gpus: layout}).run(layout.gpus)
 
 
 def _value(found: TooSmall, question: Question) -> float:
@@ -155,6 +190,7 @@ class _Search:
     team: Team
     kind: GpuKind
     question: Question
+    unloaded: Prediction
     layouts: dict[int, Layout | Unplaceable] = field(default_factory=dict)
     predictions: dict[int, Prediction] = field(default_factory=dict)
 
@@ -163,25 +199,19 @@ class _Search:
         first = first or self._first()
         if first is None:
             return self._refused(f"its models do not fit on {self.question.most_gpus} of {self.kind.kind} together")
-        layout = self._layout(first)
-        assert isinstance(layout, Layout)
-        rare = self.question.traffic(self.team, UNLOADED_SHARE)
-        unloaded = self.question.predicted(layout, rare, requests=UNLOADED_REQUESTS)
-        if not holds(unloaded, self.question.objectives):
-            return self._refused("even without load it answers too slowly", unloaded, first)
         enough, below = self._doubled(first)
         if enough is None:
-            return self._refused(f"it would take more than {self.question.most_gpus} GPUs", unloaded, first)
+            return self._refused(f"it would take more than {self.question.most_gpus} GPUs")
         enough, below = self._halved(enough, below)
         layout = self._layout(enough)
         assert isinstance(layout, Layout)
-        return Sized(layout, self.predictions[enough], unloaded, below)
+        return Sized(layout, self.predictions[enough], self.unloaded, below)
 
     def _first(self) -> int | None:
         """The fewest GPUs on which everything fits."""
-        weights = sum(wanted.model.parameters * _bytes(wanted.weights_format) for wanted in self.team.problem.models)
-        count = max(1, ceil(weights / self.kind.memory_bytes.value))
-        count = max(count, *(min(wanted.tensor_parallel_sizes) for wanted in self.team.problem.models))
+        models = self.team.problem.models
+        weights = sum(wanted.model.parameters * _bytes(wanted.weights_format) for wanted in models)
+        count = max(ceil(weights / self.kind.memory_bytes.value), *(min(w.tensor_parallel_sizes) for w in models), 1)
         while count <= self.question.most_gpus:
             if isinstance(self._layout(count), Layout):
                 return count
@@ -213,7 +243,7 @@ class _Search:
         if isinstance(layout, Unplaceable):
             return False
         if count not in self.predictions:
-            self.predictions[count] = looked_at(layout, self.question, self.question.traffic(self.team))
+            self.predictions[count] = looked_at(layout.places, self.question, self.question.traffic(self.team))
         return holds(self.predictions[count], self.question.objectives)
 
     def _layout(self, count: int) -> Layout | Unplaceable:
@@ -221,11 +251,11 @@ class _Search:
             load = self.question.load
             demand = self.team.demand(load.hard_share, load.rate_per_s)
             nodes = nodes_of(self.kind, count)
-            self.layouts[count] = lay_out(self.team, self.kind, nodes, demand, self.question.profile_of)
+            self.layouts[count] = lay_out(self.team, self.kind, nodes, demand, self.question.book)
         return self.layouts[count]
 
-    def _refused(self, reason: str, unloaded: Prediction | None = None, gpus: int = 0) -> TooSmall:
-        return TooSmall(self.team, self.kind, reason, unloaded, gpus)
+    def _refused(self, reason: str) -> TooSmall:
+        return TooSmall(self.team, self.kind, reason, self.unloaded)
 
 
 def _bytes(weights_format: str | None) -> float:

@@ -45,16 +45,9 @@ class Team:
         """What the solver is asked to place for."""
         return role_demand(self.trees, self.mix(hard_share), self.problem.roles, requests_per_s)
 
-    def spanning(self, gpus: int) -> Team | None:
-        """With at least so many GPUs for each engine, where its model may be spread so far; None where none may."""
-        models = tuple(
-            replace(wanted, tensor_parallel_sizes=tuple(size for size in wanted.tensor_parallel_sizes if size >= gpus))
-            if max(wanted.tensor_parallel_sizes) >= gpus
-            else wanted
-            for wanted in self.problem.models
-        )
-        if all(min(wanted.tensor_parallel_sizes) < gpus for wanted in models):
-            return None
+    def sized(self, sizes: Mapping[str, tuple[int, ...]]) -> Team:
+        """With these numbers of GPUs for an engine of each model."""
+        models = tuple(replace(w, tensor_parallel_sizes=sizes[w.model_id]) for w in self.problem.models)
         return replace(self, problem=replace(self.problem, models=models))
 
     def longer(self, factor: float) -> Team:
