@@ -1,4 +1,4 @@
-"""`python -m benchmarks.starter demo | evaluate | strategies | learn | calibrate`: starts, does the job, stops it."""
+"""`python -m benchmarks.starter JOB`: starts the appliance, does the job with it, and stops it."""
 
 from __future__ import annotations
 
@@ -137,6 +137,24 @@ def learn(
     console.print(f"written to {out} and {html}")
     if not made["promoted"]:
         raise DemoFailed(f"the gate stayed shut: {'; '.join(made['gate']['reasons'])}")
+
+
+@app.command()
+def inspect(
+    config: Config = Path("config/starter.yaml"),
+    problems: Annotated[int, typer.Option(min=12, help="Held-out problems.")] = 60,
+    out: Annotated[Path, typer.Option(help="Where the result is written.")] = RESULTS / "starter-inspect.json",
+) -> None:
+    """Inspect (inspect-ai) against the gateway, beside `appliance eval run` on the same problems."""
+    from benchmarks.starter.inspect_peer import compared
+
+    with running_appliance(config) as running:
+        found = compared(running, config, problems, Path("var/eval/inspect"))
+    command = f"python -m benchmarks.starter inspect --problems {problems}"
+    document = {"command": command, "machine": machine.describe(), **found}
+    out.write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")
+    Console().print(found)
+    Console().print(f"written to {out}")
 
 
 @app.command()

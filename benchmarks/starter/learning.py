@@ -24,7 +24,7 @@ from appliance.evaluation.suite import load_suite
 from appliance.learning.examples import Examples, Outcome
 from appliance.learning.features import features
 from benchmarks.starter.appliance_process import appliance, running_appliance
-from benchmarks.starter.suite import SUITE, load, spread
+from benchmarks.starter.suite import SUITE, write_part
 from benchmarks.starter.training_suite import TRAINING
 from benchmarks.starter.worth import Worth
 
@@ -34,12 +34,6 @@ ORCHESTRATED: Final = "auto:plan_execute_verify"
 SINGLE: Final = "starter-generalist"
 SAMPLES: Final = 4
 LIVE: Final = (AUTO, *ARMS, SINGLE, f"self-consistency:{SINGLE}@{SAMPLES}")
-_SUITE_YAML: Final = """\
-version: 1
-name: {name}
-items: {name}.jsonl
-grader: {{type: exact, after: ";", normalise: false}}
-"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,10 +56,9 @@ class Learning:
 
     def run(self, html: Path) -> dict[str, Any]:
         """The result, for a results file; the report of the comparison at work in `html`."""
-        self.directory.mkdir(parents=True, exist_ok=True)
-        self._write_suite("training", TRAINING, self.sizes.training)
-        self._write_suite("held-out", SUITE, self.sizes.held_out)
-        self._write_suite("live", SUITE, self.sizes.live)
+        write_part("training", TRAINING, self.sizes.training, self.directory)
+        write_part("held-out", SUITE, self.sizes.held_out, self.directory)
+        write_part("live", SUITE, self.sizes.live, self.directory)
         with self._own_data_directory():
             with running_appliance(self.config):
                 self._evaluated("training", ARMS)
@@ -96,14 +89,6 @@ class Learning:
             del os.environ["APPLIANCE_DATA_DIR"]
             if before is not None:
                 os.environ["APPLIANCE_DATA_DIR"] = before
-
-    def _write_suite(self, name: str, source: Path, tasks: int) -> None:
-        """So many tasks of a suite, in turn from each number of steps and kind of wording."""
-        wanted = {problem.id for problem in spread(load(source), tasks)}
-        lines = source.read_text(encoding="utf-8").splitlines(keepends=True)
-        chosen = [line for line in lines if json.loads(line)["id"] in wanted]
-        (self.directory / f"{name}.jsonl").write_text("".join(chosen), encoding="utf-8")
-        self._suite(name).write_text(_SUITE_YAML.format(name=name), encoding="utf-8")
 
     def _suite(self, name: str) -> Path:
         return self.directory / f"{name}.yaml"

@@ -10,6 +10,12 @@ from itertools import chain, zip_longest
 from pathlib import Path
 
 SUITE = Path(__file__).parents[1] / "suites" / "starter.jsonl"
+_PART = """\
+version: 1
+name: {name}
+items: {name}.jsonl
+grader: {{type: exact, after: ";", normalise: false}}
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,3 +46,16 @@ def spread(problems: Iterable[Problem], number: int) -> tuple[Problem, ...]:
         kinds[problem.steps, problem.wording].append(problem)
     turns: Iterable[Sequence[Problem | None]] = zip_longest(*(kinds[kind] for kind in sorted(kinds)))
     return tuple(problem for problem in chain.from_iterable(turns) if problem is not None)[:number]
+
+
+def write_part(name: str, source: Path, tasks: int, directory: Path) -> Path:
+    """So many tasks of a suite, spread, as a suite of its own for `appliance eval run`; its YAML file."""
+    wanted = {problem.id for problem in spread(load(source), tasks)}
+    lines = source.read_text(encoding="utf-8").splitlines(keepends=True)
+    directory.mkdir(parents=True, exist_ok=True)
+    (directory / f"{name}.jsonl").write_text(
+        "".join(line for line in lines if json.loads(line)["id"] in wanted), encoding="utf-8"
+    )
+    made = directory / f"{name}.yaml"
+    made.write_text(_PART.format(name=name), encoding="utf-8")
+    return made
