@@ -81,7 +81,9 @@ def onboard(
                 key_file=key_file,
             )  # fmt: skip
         runs = directory / "training.jsonl", suite, directory / "held-out.jsonl", held_out_suite
-        opened = _ended_well(lambda: router.train(*runs, seed=seed, generations=generations, config=config))
+        opened = _ended_well(
+            lambda: router.train(*runs, seed=seed, generations=generations, config=config, url=url, key_file=key_file)
+        )
         if opened:
             router.promote(config=config)
             keep()

@@ -70,6 +70,11 @@ class Router:
         usual = self._possible(self._by_default(request), request)
         return usual if head is None else replace(usual, head_strategy=head.strategy)
 
+    def asks_head(self, request: ChatRequest, tenant: str) -> bool:
+        """Whether a learned head would be asked: nothing that comes before it decides."""
+        kept = next(_one_call_reasons(request, self._options.roles), None)
+        return request.strategy is None and kept is None and self._by_rule(request, tenant) is None
+
     def _chosen(self, request: ChatRequest) -> str | None:
         name = request.strategy
         if name is None:

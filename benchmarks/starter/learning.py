@@ -132,7 +132,7 @@ def worth_on_paper(head: KeptHead, examples: Examples) -> Worth:
     """What the head would have chosen, with the outcomes that were logged."""
     chosen = []
     for item in examples.items:
-        choice = head.head.choose(features(item.text))
+        choice = head.head.choose(features(item.text, item.embedding))
         assert choice is not None, "a head has arms"
         chosen.append(item.outcomes[choice.arm])
     fixed = {arm: [item.outcomes[arm] for item in examples.items] for arm in examples.arms}
