@@ -8,6 +8,7 @@ from appliance.cli import (
     ask,
     audit,
     bundle,
+    capacity,
     chart,
     config,
     engines,
@@ -52,6 +53,7 @@ app.add_typer(bundle.commands, name="bundle")
 app.add_typer(tenants.commands, name="tenants")
 app.add_typer(keys.commands, name="keys")
 app.add_typer(policy.commands, name="policy")
+app.add_typer(capacity.commands, name="capacity")
 app.add_typer(chart.commands, name="chart")
 app.add_typer(evaluation.commands, name="eval")
 app.add_typer(router.commands, name="router")
