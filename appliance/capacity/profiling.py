@@ -26,6 +26,8 @@ from appliance.errors import EngineUnavailable
 
 APART_S: Final = 0.002
 """Between calls that are sent together: a burst would measure the sender."""
+_EVERY_TOKEN: Final = {"ignore_eos": True, "skip_special_tokens": False}
+"""Answers are as long as asked for, and each token of them is seen."""
 _TOGETHER = Load(16, 64, 2)
 """What each of several engines on one device gets at once."""
 _TOGETHER_ROUNDS = 3
@@ -69,7 +71,7 @@ class _Asks:
         """The one of this number."""
         ask = self.asks[index]
         message = {"role": "user", "content": letters(ask.letters, ask.seed)}
-        fields = {"max_tokens": ask.completion_tokens, "ignore_eos": True, "temperature": 0}
+        fields = {"max_tokens": ask.completion_tokens, "temperature": 0, **_EVERY_TOKEN}
         return Dialogue("profile", ask.model_id, ((message,),), fields=fields)
 
 

@@ -68,17 +68,16 @@ def profile(
     fleet = connection.get("/fleet")["engines"]
     subjects = _subjects(settings, fleet, model or (), hardware, block_size, start_seconds)
     console = Console(stderr=True)
-    effort = Effort(loads, repeats, minutes * 60, seed)
-    with console.status("measuring") as status:
-        target = Target(connection.url, connection.api_key, connection.certificate)
-        profiler = Profiler(target, effort, lambda line: status.update(line), lambda name: _trace_s(connection, name))
+    with console.status("reading traces") as status:
         wanted = _trace_ids(connection, traces) if run is None else _trace_ids_of(run)
+        kept = _fitting([_trace(connection, name) for name in wanted], subjects, only_some=bool(model))
+        target = Target(connection.url, connection.api_key, connection.certificate)
+        effort = Effort(loads, repeats, minutes * 60, seed)
+        profiler = Profiler(target, effort, status.update, lambda name: _trace_s(connection, name))
         engines = asyncio.run(profiler.profiles(subjects))
-        status.update(f"{len(wanted)} traces")
-        found = with_shared_prompts(trees_of((_trace(connection, name) for name in wanted), profiler.door_s))
+    found = with_shared_prompts(trees_of(kept, profiler.door_s))
     origin = f"traces of {connection.url}" if run is None else f"{run}, requests to {connection.url}"
     made = Profile(engines, found, f"engines of {connection.url}; requests: {origin}", time.time())
-    made.check()
     save_profile(made, out)
     for line in profile_lines(made):
         typer.echo(line)
@@ -126,6 +125,18 @@ def _subjects(
         )
         subjects.append(Subject(engine, ",".join(shown["gpu_ids"]) or "cpu"))
     return subjects
+
+
+def _fitting(traces: Sequence[Trace], subjects: Sequence[Subject], *, only_some: bool) -> list[Trace]:
+    """Traces that call profiled models only; others are an error, unless only some models are to be profiled."""
+    known = {subject.engine.model_id for subject in subjects}
+    strange = {call.model_id for trace in traces for call in trace.calls} - known
+    if strange and not only_some:
+        raise errors.ConfigError(
+            f"these are traces of another pool: they call {', '.join(sorted(strange))}; "
+            "take fewer of them with --traces, or name a run of this pool with --eval"
+        )
+    return [trace for trace in traces if all(call.model_id in known for call in trace.calls)]
 
 
 def _trace_ids(connection: Connection, most: int) -> list[str]:
