@@ -1,6 +1,6 @@
 """How far the simulator is off: real vLLM on the CPU with the starter pool, under loads that it was not fitted on.
 
-1. `profile`: single requests one after the other, whose traces are the request trees, then `appliance capacity profile`.
+1. `profile`: single requests one by one, whose traces are the request trees, then `appliance capacity profile`.
 2. `measure`: the same questions under loads: direct, orchestrated and mixed, several rates up to beyond the knee, each
    twice, in mixed order.
 3. `report`: the simulator is given what was sent when (questions and due times) and asked for throughput, latencies and
