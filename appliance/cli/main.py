@@ -7,6 +7,16 @@ from typing import Annotated
 
 import typer
 
+from appliance.cli.verbs import Verbs
+
+app = typer.Typer(
+    cls=Verbs,
+    help="On-prem orchestration of open-weight models: plan, execute, verify, answer.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+
 
 def _say_version(wanted: bool) -> None:
     if wanted:
