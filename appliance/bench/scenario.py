@@ -103,7 +103,7 @@ class Prompts(Section):
     """JSON lines, for example those of a suite; relative to the scenario."""
     column: str = "question"
     where: dict[str, Any] = Field(default_factory=dict)
-    """Only lines with these values."""
+    """Only lines with these values; one of several where a list is given."""
     tokens: Lengths | None = None
     tokens_per_word: Annotated[float, Field(gt=0)] = 1.3
     """How many tokens of the model a word of plain English takes."""
@@ -263,7 +263,7 @@ def _texts(path: Path, kind: KindSettings) -> tuple[str, ...]:
     assert prompts.file is not None
     file, found = path.parent / prompts.file, []
     for number, row in json_lines(file):
-        if any(row.get(name) != value for name, value in prompts.where.items()):
+        if not all(_fits(row.get(name), wanted) for name, wanted in prompts.where.items()):
             continue
         value = row.get(prompts.column)
         if not isinstance(value, str) or not value:
@@ -275,6 +275,10 @@ def _texts(path: Path, kind: KindSettings) -> tuple[str, ...]:
     if not found:
         raise ConfigError(f"{path}: mix.{kind.name}.prompts: no line of {file} has {prompts.where or 'a text'}")
     return tuple(found)
+
+
+def _fits(value: Any, wanted: Any) -> bool:
+    return value in wanted if isinstance(wanted, list) else bool(value == wanted)
 
 
 def _timestamps(file: Path, unit: str) -> tuple[float, ...]:

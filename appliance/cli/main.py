@@ -7,6 +7,7 @@ import typer
 from appliance.cli import (
     ask,
     audit,
+    bench,
     bundle,
     chart,
     config,
@@ -55,3 +56,4 @@ app.add_typer(policy.commands, name="policy")
 app.add_typer(chart.commands, name="chart")
 app.add_typer(evaluation.commands, name="eval")
 app.add_typer(router.commands, name="router")
+app.add_typer(bench.commands, name="bench")
