@@ -1,6 +1,9 @@
-"""The command line's verbs, in one place."""
+"""The command line."""
 
 from __future__ import annotations
+
+from importlib.metadata import version as version_of
+from typing import Annotated
 
 import typer
 
@@ -28,9 +31,10 @@ from appliance.cli import (
 from appliance.cli import eval as evaluation
 from appliance.cli.doctor import doctor
 from appliance.cli.door import DoorGroup
+from appliance.cli.verbs import Verbs
 
 app = typer.Typer(
-    cls=DoorGroup,
+    cls=Verbs,
     help="On-prem orchestration of open-weight models: plan, execute, verify, answer.",
     no_args_is_help=True,
     add_completion=False,
@@ -57,3 +61,18 @@ app.add_typer(chart.commands, name="chart")
 app.add_typer(evaluation.commands, name="eval")
 app.add_typer(router.commands, name="router")
 app.add_typer(bench.commands, name="bench")
+
+
+def _say_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(version_of("appliance"))
+        raise typer.Exit
+
+
+@app.callback()
+def appliance(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_say_version, is_eager=True, help="Say the version, and no more.")
+    ] = False,
+) -> None:
+    """The option is all there is to do before the verb."""
