@@ -31,6 +31,7 @@ VERBS: Final[Mapping[str, str]] = {
     "chart": "chart:commands",
     "eval": "eval:commands",
     "router": "router:commands",
+    "bench": "bench:commands",
 }
 """Verb → module of `appliance.cli`, and what in it is the verb: a function, or a group of verbs."""
 
