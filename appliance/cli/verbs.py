@@ -32,6 +32,7 @@ VERBS: Final[Mapping[str, str]] = {
     "capacity": "capacity:commands",
     "eval": "eval:commands",
     "router": "router:commands",
+    "bench": "bench:commands",
 }
 """Verb → module of `appliance.cli`, and what in it is the verb: a function, or a group of verbs."""
 
