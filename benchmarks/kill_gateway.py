@@ -271,6 +271,8 @@ def _found(pool: Pool, asked: list[Asked]) -> dict[str, Any]:
 
 
 def _audit(pool: Pool) -> str:
+    if pool.settings["ledger"]["audit"]["mode"] == "off":
+        return "off"
     directory, heads = pool.data_dir / "audit", pool.data_dir / "audit-heads"
     key, told = read_key(pool.data_dir / "audit-key"), list[str]()
     for chain in chains(directory, heads):
@@ -280,11 +282,11 @@ def _audit(pool: Pool) -> str:
     return "; ".join(told)
 
 
-def run(kills: int, within_s: float, seed: int) -> dict[str, Any]:
+def run(kills: int, within_s: float, seed: int, audit: str) -> dict[str, Any]:
     """All of it in a temporary directory."""
     with tempfile.TemporaryDirectory() as folder:
         pool = make_pool(Path(folder))
-        pool.settings["ledger"] = {"keep_content": False}
+        pool.settings["ledger"] = {"keep_content": False, "audit": {"mode": audit}}
         pool.write()
         forker = Forker(pool.config)
         try:
@@ -293,10 +295,11 @@ def run(kills: int, within_s: float, seed: int) -> dict[str, Any]:
             forker.close()
 
 
-def several(kills: int, within_s: float, side_by_side: int) -> dict[str, Any]:
+def several(kills: int, within_s: float, side_by_side: int, audit: str) -> dict[str, Any]:
     """The kills shared among gateways beside each other, each on data of its own; their figures added up."""
     share = [kills // side_by_side + (number < kills % side_by_side) for number in range(side_by_side)]
-    command = [sys.executable, "-m", "benchmarks.kill_gateway", "--json", "--within-s", str(within_s)]
+    command = [sys.executable, "-m", "benchmarks.kill_gateway", "--json", "--audit", audit]
+    command += ["--within-s", str(within_s)]
     children = [
         subprocess.Popen([*command, "--kills", str(count), "--seed", str(SEED + number)], stdout=subprocess.PIPE)
         for number, count in enumerate(share)
@@ -313,13 +316,16 @@ def main() -> None:
     parser.add_argument("--kills", type=int, default=1_000)
     parser.add_argument("--side-by-side", type=int, default=1, help="so many gateways at a time")
     parser.add_argument("--seed", type=int, default=SEED)
+    parser.add_argument(
+        "--audit", default="required", choices=("required", "off"), help="off: the journal alone holds it"
+    )
     parser.add_argument("--within-s", type=float, default=7_200, help="end sooner where that takes longer")
     parser.add_argument("--json", action="store_true", help="print the figures as JSON, and record nothing")
     arguments = parser.parse_args()
     if arguments.side_by_side > 1:
-        result = several(arguments.kills, arguments.within_s, arguments.side_by_side)
+        result = several(arguments.kills, arguments.within_s, arguments.side_by_side, arguments.audit)
     else:
-        result = run(arguments.kills, arguments.within_s, arguments.seed)
+        result = run(arguments.kills, arguments.within_s, arguments.seed, arguments.audit)
     if arguments.json:
         print(json.dumps(result))
     else:

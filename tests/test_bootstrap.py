@@ -11,11 +11,11 @@ from pathlib import Path
 
 import pytest
 
-from appliance.bootstrap import build
 from appliance.bootstrap.calibrations import calibrations_file, read_calibrations
 from appliance.bootstrap.data_dir import Running, locked, read_running, remove_running, write_running
 from appliance.bootstrap.options import coordinator_options
 from appliance.bootstrap.server import listen
+from appliance.bootstrap.wiring import build
 from appliance.config import Settings, load
 from appliance.domain.engine import EngineState
 from appliance.domain.model import Role

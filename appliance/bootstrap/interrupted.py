@@ -10,7 +10,7 @@ import structlog
 
 from appliance.bootstrap.traces import CountedTraces
 from appliance.domain.usage import PassThroughSink
-from appliance.ledger.interrupted import trace_of
+from appliance.ledger.interrupted import pass_through_of, trace_of
 from appliance.ledger.journal import JournalFile
 from appliance.ledger.trace_store import TraceStore
 from appliance.ledger.unrecorded import seen
@@ -19,33 +19,41 @@ _log = structlog.get_logger(__name__)
 
 
 async def save_interrupted(
-    journal: JournalFile, store: TraceStore, sink: CountedTraces, others: Iterable[Path] = ()
+    journal: JournalFile, store: TraceStore, sink: CountedTraces, usage: PassThroughSink, others: Iterable[Path] = ()
 ) -> int:
     """Save a trace for each page that was left, and say how many. One that is in the ledger already stays as it is.
 
     `others` are journals of workers that there are no more. A page whose trace can't be saved stays for the next start.
     """
-    saved = await _save(journal, store, sink)
+    saved = await _save(journal, store, sink, usage)
     for file in others:
         with closing(JournalFile(file)) as left:
-            saved += await _save(left, store, sink)
+            saved += await _save(left, store, sink, usage)
+            await store.settled()
     if saved:
         _log.warning("requests were interrupted when the appliance last ended", traces=saved)
     return saved
 
 
-async def _save(journal: JournalFile, store: TraceStore, sink: CountedTraces) -> int:
+async def _save(journal: JournalFile, store: TraceStore, sink: CountedTraces, usage: PassThroughSink) -> int:
     saved = 0
-    for page in journal.left:
-        trace = trace_of(page.events, page.heard_unix_s)
+    for left in journal.left:
+        page = journal.page_of(left)
+        call = pass_through_of(left.events, left.heard_unix_s)
+        trace = None if call else trace_of(left.events, left.heard_unix_s)
+        found = call or trace
         try:
-            if trace is not None and not await store.has(trace.trace_id):
-                await sink.save(trace)
+            if found is not None and not await store.has(found.trace_id):
                 saved += 1
+                if call is not None:
+                    usage.record_pass_through(call, page.tear_out)
+                    continue
+                assert trace is not None
+                await sink.save(trace)
         except Exception as failure:  # whatever the ledger raises: the appliance can answer without it
             _log.error("an interrupted request's trace was not saved", kind=type(failure).__name__)
             continue
-        journal.forget(page)
+        page.tear_out()
     return saved
 
 

@@ -12,6 +12,7 @@ from appliance.coordinator.options import PASSTHROUGH_LIMITS
 from appliance.dispatch.dispatcher import Dispatcher
 from appliance.domain.audit import Audit
 from appliance.domain.endpoint import EngineTask
+from appliance.domain.journal import NO_JOURNAL, Journal
 from appliance.domain.model import Model
 from appliance.domain.policy import DataPolicy
 from appliance.domain.usage import PassThroughSink
@@ -51,6 +52,7 @@ def fast_path(
     authenticator: Authenticator,
     metrics: Metrics,
     sink: PassThroughSink,
+    journal: Journal,
     audit: Audit,
     salt_secret: bytes,
 ) -> FastPath | None:
@@ -60,7 +62,9 @@ def fast_path(
     lines = RequestLines("appliance.gateway.relay")
     client, rounds = RelayClient(), Rounds(settings.server.keep_alive_s, lines.write)
     limits = RequestLimits(settings.server.max_choices, settings.server.max_images)
-    carrier = Carrier(dispatcher, client, coordinator.limits, RelayAccounts(metrics, sink, lines), rounds, audit)
+    # A required record is in the chain before the first byte leaves: the journal need not be told too.
+    accounts = RelayAccounts(metrics, sink, lines, NO_JOURNAL if settings.ledger.audit.mode == "required" else journal)
+    carrier = Carrier(dispatcher, client, coordinator.limits, accounts, rounds, audit)
     parts = RelayParts(
         dispatcher=dispatcher,
         authenticator=authenticator,

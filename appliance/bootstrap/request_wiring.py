@@ -26,7 +26,7 @@ from appliance.bootstrap.request_path import RequestParts, RequestPath
 from appliance.bootstrap.server import HttpServer
 from appliance.bootstrap.share import ALONE, Share
 from appliance.bootstrap.strategies import load_strategies
-from appliance.bootstrap.traces import CountedTraces
+from appliance.bootstrap.traces import CountedTraces, ExportedUsage
 from appliance.bootstrap.verifier_calibrations import measured_thresholds
 from appliance.config import Settings
 from appliance.coordinator.coordinator import Coordinator
@@ -64,10 +64,12 @@ def build_request_path(
     ledger = held.enter_context(closing(open_ledger(settings)))
     authenticator, book = build_authenticator(settings, policy, ledger)
     books = open_books(settings, ledger, fleet, lineup.cards, metrics.ledger_failed)
-    held.callback(lambda: books.usage.settle().result())
     tally = DemandTally(settings.coordinator.virtual_model)
-    counted = CountedTraces(books.traces, metrics, tally, _export(settings, metrics, held))
+    export = _export(settings, metrics, held)
+    counted = CountedTraces(books.traces, metrics, tally, export)
+    usage = books.usage if export is None else ExportedUsage(books.usage, export)
     journal = held.enter_context(closing(JournalFile(share.journal_file(settings), metrics.journal_failed)))
+    held.callback(lambda: books.usage.settle().result())  # which tears pages out of the journal
     dispatcher = dispatcher_of(settings, fleet, client, policy)
     metrics.watch_lines(dispatcher.lines.levels, dispatcher.lines.longest_waits_s)
     coordinator = _coordinator(lineup, dispatcher, policy, counted, journal, salt_secret)
@@ -81,7 +83,8 @@ def build_request_path(
         policy,
         authenticator,
         metrics,
-        books.usage,
+        usage,
+        journal,
         opened.audit,
         salt_secret,
     )
@@ -119,8 +122,8 @@ def build_request_path(
             upkeep=books.upkeep if share.first else None,
             background=(books.energy.run, keeper.run, *([book.run] if book is not None else [])),
             save_left=(
-                partial(save_interrupted, journal, books.traces, counted, share.left_journals(settings)),
-                partial(save_unrecorded, opened.left, books.traces, counted, books.usage),
+                partial(save_interrupted, journal, books.traces, counted, usage, share.left_journals(settings)),
+                partial(save_unrecorded, opened.left, books.traces, counted, usage),
             ),
         )
     )

@@ -8,7 +8,7 @@ from typing import Annotated, NoReturn
 
 import typer
 
-from appliance.bootstrap import build_pack
+from appliance.bootstrap.pack import build_pack
 from appliance.bootstrap.pack_engines import member_command
 from appliance.cli.options import ConfigOption, settings_of
 from appliance.cli.process import LogToStderr, log_to, run

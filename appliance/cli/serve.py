@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from appliance.bootstrap import build_gateway
+from appliance.bootstrap.gateway import build_gateway
 from appliance.cli.options import ConfigOption, WorkersOption, settings_of, with_workers
 from appliance.cli.process import LogToStderr, log_to, run
 

@@ -9,7 +9,8 @@ from pathlib import Path
 
 from rich.console import Console
 
-from appliance.bootstrap import Appliance, build
+from appliance.bootstrap.appliance import Appliance
+from appliance.bootstrap.wiring import build
 from appliance.cli.options import DEFAULT_CONFIG, ConfigOption, WorkersOption, settings_of, with_workers
 from appliance.cli.process import LogToStderr, log_to, run
 from appliance.config import Settings

@@ -8,7 +8,7 @@ import sys
 import threading
 import time
 
-from appliance.bootstrap import build_worker
+from appliance.bootstrap.worker import build_worker
 from appliance.bootstrap.worker_message import read_message
 from appliance.cli.process import log_to, run
 

@@ -9,6 +9,7 @@ from appliance.domain.forecast import Reduction
 from appliance.domain.model import Role
 from appliance.domain.request import UNRELATED, ChatRequest, Origin
 from appliance.domain.trace import BudgetRecord, CallRecord, Decision, Fallback, Outcome, TaskRecord, VerdictRecord
+from appliance.domain.usage import PassThroughCall
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,8 +53,12 @@ class RequestEnded:
     answer: str | None = None
 
 
+Begun = RequestBegun | PassThroughCall
+"""What a page begins with. That of a request of the fast path has its call as it is when nobody hears of it again, and,
+until it is in the ledger, as it ended."""
+
 JournalEvent = (
-    RequestBegun | Decision | TaskRecord | CallSent | CallRecord | VerdictRecord | Fallback | Reduction | RequestEnded
+    Begun | Decision | TaskRecord | CallSent | CallRecord | VerdictRecord | Fallback | Reduction | RequestEnded
 )  # a task's record comes when it is planned, and again when it has ended
 
 
@@ -70,12 +75,12 @@ class JournalPage(Protocol):
 class Journal(Protocol):
     """Where requests are noted while they are answered."""
 
-    def begin(self, event: RequestBegun) -> JournalPage:
+    def begin(self, event: Begun) -> JournalPage:
         """A new page."""
 
 
 class _Nowhere:
-    def begin(self, event: RequestBegun) -> JournalPage:
+    def begin(self, event: Begun) -> JournalPage:
         return self
 
     def note(self, event: JournalEvent) -> None:

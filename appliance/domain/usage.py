@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -46,11 +47,18 @@ class PassThroughCall:
     tenant_class: str = DEFAULT
 
 
+def nobody() -> None:
+    """Nobody wants to hear of it."""
+
+
 class PassThroughSink(Protocol):
     """Where finished pass-through requests go."""
 
-    def record_pass_through(self, call: PassThroughCall) -> None:
-        """Take note of it, to be written soon together with others. It never waits and never fails."""
+    def record_pass_through(self, call: PassThroughCall, on_written: Callable[[], None] = nobody) -> None:
+        """Take note of it, to be written soon together with others. It never waits and never fails.
+
+        `on_written` hears, in any thread, that it is in the ledger.
+        """
 
 
 @dataclass(frozen=True, slots=True)

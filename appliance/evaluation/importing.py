@@ -11,8 +11,8 @@ from typing import Any
 
 import yaml
 
+from appliance.config.json_lines import json_lines
 from appliance.errors import ConfigError
-from appliance.evaluation.json_lines import json_lines
 from appliance.evaluation.suite import ONE_CLASS, load_suite
 
 Row = Mapping[str, Any]

@@ -12,12 +12,12 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import Field, ValidationError, model_validator
 
 from appliance.config import describe
+from appliance.config.json_lines import json_lines
 from appliance.config.section import Section
 from appliance.config.yaml_file import read_mapping
 from appliance.domain.identifier import Identifier
 from appliance.errors import ConfigError
 from appliance.evaluation.grading.graders import Grader
-from appliance.evaluation.json_lines import json_lines
 
 ONE_CLASS = "all"
 

@@ -9,6 +9,7 @@ from appliance.domain.forecast import Reduction
 from appliance.domain.journal import CallSent, JournalEvent, RequestBegun, RequestEnded
 from appliance.domain.request import Usage
 from appliance.domain.trace import CallRecord, Decision, Fallback, Outcome, TaskRecord, Trace, VerdictRecord
+from appliance.domain.usage import PassThroughCall
 
 ERROR = "the appliance was ended while it answered"
 
@@ -55,6 +56,19 @@ def trace_of(events: Sequence[JournalEvent], heard_unix_s: float) -> Trace | Non
         reduced=tuple(event for event in events if isinstance(event, Reduction)),
         delete_after_unix_s=begun.delete_after_unix_s,
     )
+
+
+def pass_through_of(events: Sequence[JournalEvent], heard_unix_s: float) -> PassThroughCall | None:
+    """The same for a request of the fast path, which the journal hears of at its begin and at its end.
+
+    None where it was no such request.
+    """
+    told = [event for event in events if isinstance(event, PassThroughCall)]
+    if len(told) != 1:
+        return told[-1] if told else None
+    begun = told[0]
+    ended_s = max(begun.sent_s, heard_unix_s - begun.started_unix_s)
+    return replace(begun, ended_s=ended_s, outcome=Outcome.INTERRUPTED, error=ERROR)
 
 
 def _calls(events: Sequence[JournalEvent], duration_s: float) -> tuple[CallRecord, ...]:

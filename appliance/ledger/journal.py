@@ -26,15 +26,17 @@ import orjson
 from pydantic import TypeAdapter, ValidationError
 
 from appliance.domain.forecast import Reduction
-from appliance.domain.journal import CallSent, JournalEvent, RequestBegun, RequestEnded
+from appliance.domain.journal import Begun, CallSent, JournalEvent, JournalPage, RequestBegun, RequestEnded
 from appliance.domain.trace import CallRecord, Decision, Fallback, TaskRecord, VerdictRecord
+from appliance.domain.usage import PassThroughCall
 
 logger = logging.getLogger(__name__)
 
 GATHER_S = 0.02
 
 _KINDS: tuple[type[JournalEvent], ...] = (
-    RequestBegun, Decision, TaskRecord, CallSent, CallRecord, VerdictRecord, Fallback, Reduction, RequestEnded,
+    RequestBegun, PassThroughCall, Decision, TaskRecord, CallSent, CallRecord, VerdictRecord, Fallback, Reduction,
+    RequestEnded,
 )  # fmt: skip
 _NAMES = {kind: kind.__name__ for kind in _KINDS}
 _READERS = {kind.__name__: TypeAdapter[JournalEvent](kind) for kind in _KINDS}
@@ -93,16 +95,16 @@ class JournalFile:
         self._thread = threading.Thread(target=self._run, name="journal", daemon=True)
         self._thread.start()
 
-    def begin(self, event: RequestBegun) -> _Page:
+    def begin(self, event: Begun) -> JournalPage:
         """A new page, with its first event."""
         self._pages += 1
         page = _Page(self, self._pages)
         page.note(event)
         return page
 
-    def forget(self, page: LeftPage) -> None:
-        """The trace of a left page is saved."""
-        self.put(page.number, None)
+    def page_of(self, left: LeftPage) -> JournalPage:
+        """A left page, to be torn out once what stands on it is in the ledger."""
+        return _Page(self, left.number)
 
     def put(self, page: int, event: JournalEvent | None) -> None:
         """Queue an event of a page; None tears it out."""

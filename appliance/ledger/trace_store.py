@@ -55,6 +55,10 @@ class TraceStore:
         found = await self._asked(lambda connection: connection.execute(query).scalar_one_or_none() is not None)
         return found or await self._usage.trace(trace_id) is not None
 
+    async def settled(self) -> None:
+        """Wait until what the fast path told has been written, as far as that is possible now."""
+        await asyncio.wrap_future(self._usage.settle())
+
     async def known(self, trace_ids: Iterable[str]) -> frozenset[str]:
         """Those of these that have a trace, or a row of the fast path."""
         wanted, found = list(trace_ids), set[str]()

@@ -116,8 +116,6 @@ def pass_through_row(call: PassThroughCall, terms: Terms) -> UsageRow:
 
 def pass_through_trace(row: Row[Any]) -> Trace:
     """The trace of a pass-through request, made of its row."""
-    outcome, tokens = Outcome(row.outcome), Usage(row.prompt_tokens, row.completion_tokens, row.cached_tokens)
-    duration_s = row.queue_s + row.engine_s
     call = CallRecord(
         call_id=row.call_id,
         task_id=ONLY_TASK,
@@ -129,30 +127,74 @@ def pass_through_trace(row: Row[Any]) -> Trace:
         queue_s=row.queue_s,
         engine_s=row.engine_s,
         first_token_s=row.first_token_s,
-        usage=tokens,
-        outcome=outcome,
+        usage=Usage(row.prompt_tokens, row.completion_tokens, row.cached_tokens),
+        outcome=Outcome(row.outcome),
         error=row.error,
         usage_estimated=bool(row.usage_estimated),
         gpu_s=row.gpu_s,
         finish_reason=row.finish_reason,
     )
+    return _trace_of_one(
+        call, row.trace_id, row.request_id, row.tenant, row.requested_model, row.started_unix_s, row.traceparent
+    )
+
+
+def trace_of_pass_through(call: PassThroughCall) -> Trace:
+    """The same of the call itself."""
+    record = CallRecord(
+        call_id=ONLY_CALL,
+        task_id=ONLY_TASK,
+        role=Role.GENERALIST,
+        model_id=call.model_id,
+        engine_id=call.engine_id,
+        attempt=call.attempts,
+        started_s=0.0,
+        queue_s=call.sent_s,
+        engine_s=call.ended_s - call.sent_s,
+        first_token_s=None if call.first_byte_s is None else call.first_byte_s - call.sent_s,
+        usage=call.usage,
+        outcome=call.outcome,
+        error=call.error,
+        usage_estimated=call.usage_estimated,
+        gpu_s=call.gpu_s,
+        finish_reason=call.finish_reason,
+    )
+    return _trace_of_one(
+        record,
+        call.trace_id,
+        call.request_id,
+        call.tenant,
+        call.requested_model,
+        call.started_unix_s,
+        call.traceparent,
+    )
+
+
+def _trace_of_one(
+    call: CallRecord,
+    trace_id: str,
+    request_id: str,
+    tenant: str,
+    requested_model: str,
+    created_unix_s: float,
+    traceparent: str | None,
+) -> Trace:
+    duration_s, tokens = call.queue_s + call.engine_s, call.usage.total_tokens
     return Trace(
-        trace_id=row.trace_id,
-        request_id=row.request_id,
-        tenant=row.tenant,
-        requested_model=row.requested_model,
-        created_unix_s=row.started_unix_s,
+        trace_id=trace_id,
+        request_id=request_id,
+        tenant=tenant,
+        requested_model=requested_model,
+        created_unix_s=created_unix_s,
         duration_s=duration_s,
-        decision=Decision(row.strategy, (REASON,)),
+        decision=Decision(PASSTHROUGH, (REASON,)),
         tasks=(),
         calls=(call,),
         verdicts=(),
         fallbacks=(),
-        budget=BudgetRecord(
-            1, tokens.total_tokens, duration_s, 1, tokens.total_tokens, duration_s, None, None, row.gpu_s
-        ),
-        usage=tokens,
-        outcome=outcome,
-        error=row.error,
-        origin=Origin(row.traceparent),
+        budget=BudgetRecord(1, tokens, duration_s, 1, tokens, duration_s, None, None, call.gpu_s),
+        usage=call.usage,
+        outcome=call.outcome,
+        error=call.error,
+        origin=Origin(traceparent),
     )

@@ -12,7 +12,7 @@ from typing import Any
 from sqlalchemy import Connection, Row, delete, select
 
 from appliance.domain.trace import Outcome, Trace
-from appliance.domain.usage import NO_TERMS, PassThroughCall, Terms
+from appliance.domain.usage import NO_TERMS, PassThroughCall, Terms, nobody
 from appliance.errors import LedgerError
 from appliance.ledger.database import Database
 from appliance.ledger.schema import usage
@@ -40,13 +40,16 @@ class UsageStore:
         self._database = database
         self._terms = terms
         self._on_failure = on_failure
-        self._ended: deque[PassThroughCall] = deque(maxlen=_MOST_WAITING)
+        self._ended: deque[tuple[PassThroughCall, Callable[[], None]]] = deque(maxlen=_MOST_WAITING)
         self._awake = False
         self._told = False
 
-    def record_pass_through(self, call: PassThroughCall) -> None:
-        """Take note of it, to be written soon together with others. It never waits and never fails."""
-        self._ended.append(call)
+    def record_pass_through(self, call: PassThroughCall, on_written: Callable[[], None] = nobody) -> None:
+        """Take note of it, to be written soon together with others. It never waits and never fails.
+
+        `on_written` hears, in the writing thread, that it is in the ledger.
+        """
+        self._ended.append((call, on_written))
         if not self._awake:
             self._awake = True
             self._wake_in(asyncio.get_running_loop(), GATHER_S)
@@ -122,8 +125,10 @@ class UsageStore:
             group = [self._ended.popleft() for _ in range(min(_GROUP, len(self._ended)))]
             try:
                 with self._database.begin() as connection:
-                    insert_once(connection, [pass_through_row(call, self._terms) for call in group])
+                    insert_once(connection, [pass_through_row(call, self._terms) for call, _ in group])
                 self._told = False
+                for _, on_written in group:
+                    on_written()
             except Exception as error:  # a mistake of ours must not lose what was consumed, nor end the thread
                 self._ended.extendleft(reversed(group))
                 self._failed(error)

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from appliance.bootstrap import build_gateway
+from appliance.bootstrap.gateway import build_gateway
 from appliance.bootstrap.salt import salt_secret
 from appliance.bootstrap.server import HttpServer, listen
 from appliance.config import Settings, load

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from appliance.bootstrap import Appliance, build
+from appliance.bootstrap.appliance import Appliance
 from appliance.bootstrap.demand_tally import DemandTally
 from appliance.bootstrap.engine_ports import EnginePorts
 from appliance.bootstrap.lineup import decide
@@ -20,6 +20,7 @@ from appliance.bootstrap.measurements import Measurements
 from appliance.bootstrap.replanning import Replanning
 from appliance.bootstrap.running_engines import RunningEngines, subjects_of
 from appliance.bootstrap.running_plan import load_plan
+from appliance.bootstrap.wiring import build
 from appliance.config import Settings
 from appliance.config.placement import ReplanSettings
 from appliance.domain.engine import EngineSpec, EngineState

@@ -11,10 +11,10 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner, Result
 
-from appliance.bootstrap import build
 from appliance.bootstrap.data_dir import Running, write_running
 from appliance.bootstrap.lineup import decide
 from appliance.bootstrap.running_plan import others_bytes, remove_plan, running_plan, write_plan
+from appliance.bootstrap.wiring import build
 from appliance.cli.main import app
 from appliance.domain.engine import EngineState
 from appliance.domain.placement import PlacementPlan

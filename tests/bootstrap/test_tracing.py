@@ -9,18 +9,21 @@ import sys
 import urllib.request
 from pathlib import Path
 
-from appliance.bootstrap import build
+import pytest
+
+from appliance.bootstrap.wiring import build
 from appliance.config import load
 from tests.cli.pool import make_pool
 from tests.fakes.otlp_collector import collector
 
 
 def test_the_exporter_is_not_even_imported_by_default() -> None:
-    code = "import sys, appliance.bootstrap; sys.exit('opentelemetry.exporter' in sys.modules)"
+    code = "import sys, appliance.bootstrap.wiring; sys.exit('opentelemetry.exporter' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 
-def test_an_answered_request_reaches_the_collector_below_its_callers_trace(tmp_path: Path) -> None:
+@pytest.mark.parametrize("model", ["auto", "fake-generalist"])  # the second one takes the fast path
+def test_an_answered_request_reaches_the_collector_below_its_callers_trace(tmp_path: Path, model: str) -> None:
     pool = make_pool(tmp_path)
     with collector() as received:
         pool.settings["telemetry"] = {"otlp_endpoint": received.url}
@@ -31,7 +34,7 @@ def test_an_answered_request_reaches_the_collector_below_its_callers_trace(tmp_p
             try:
                 await appliance.start()
                 key = (pool.data_dir / "api-key").read_text().split()[-1]
-                await asyncio.to_thread(_ask, f"{appliance.url}/v1/chat/completions", key)
+                await asyncio.to_thread(_ask, f"{appliance.url}/v1/chat/completions", key, model)
             finally:
                 await appliance.stop()
 
@@ -43,8 +46,8 @@ def test_an_answered_request_reaches_the_collector_below_its_callers_trace(tmp_p
     assert received.spans[-1].parent_span_id.hex() == "cd" * 8
 
 
-def _ask(url: str, key: str) -> None:
-    body = json.dumps({"model": "auto", "messages": [{"role": "user", "content": "hello"}]}).encode()
+def _ask(url: str, key: str, model: str) -> None:
+    body = json.dumps({"model": model, "messages": [{"role": "user", "content": "hello"}]}).encode()
     headers = {
         "authorization": f"Bearer {key}",
         "content-type": "application/json",

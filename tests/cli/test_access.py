@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner, Result
 
-from appliance.bootstrap import build
+from appliance.bootstrap.wiring import build
 from appliance.cli.main import app
 from appliance.config import load
 from tests.cli.pool import Pool, get, make_pool

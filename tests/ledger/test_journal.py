@@ -97,7 +97,7 @@ def test_pages_of_several_processes_do_not_mix(tmp_path: Path) -> None:
     (first, second) = written(path, (replace(BEGUN, trace_id="t2"), TASK))
     assert [page.events[0] for page in (first, second)] == [BEGUN, replace(BEGUN, trace_id="t2")]
     journal = JournalFile(path)
-    journal.forget(first)
+    journal.page_of(first).tear_out()
     journal.close()
     again = JournalFile(path)
     assert [page.number for page in again.left] == [second.number]

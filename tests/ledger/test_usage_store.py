@@ -94,6 +94,19 @@ def test_pass_through_requests_are_written_soon_and_once(ledger_place: Place) ->
     on(ledger_place, work)
 
 
+def test_whoever_waits_hears_once_it_is_written(ledger_place: Place) -> None:
+    async def work(usage: UsageStore, traces: TraceStore) -> None:
+        written: list[int] = []
+        usage.record_pass_through(
+            passed_through(), lambda: written.append(number_of(ledger_place, "SELECT count(*) FROM usage"))
+        )
+        assert not written
+        await traces.settled()
+        assert written == [1]
+
+    on(ledger_place, work)
+
+
 def test_pass_through_requests_are_written_without_anybody_asking(ledger_place: Place) -> None:
     async def work(usage: UsageStore, traces: TraceStore) -> None:
         usage.record_pass_through(passed_through())

@@ -7,6 +7,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from appliance.evaluation.comparison import EVERYTHING, MARGIN, Comparison, Row
 from appliance.evaluation.report.plot import Point, quality_against_cost
 from appliance.evaluation.run_file import Run
+from appliance.plots.style import style
 
 _pages = Environment(
     loader=PackageLoader("appliance.evaluation.report", "."),
@@ -30,6 +31,7 @@ def page(run: Run, comparison: Comparison, *, gpu_hour_price: float | None = Non
     if comparison.judge_agreement is not None:
         notes.append(f"The judge said the same in both orders for {comparison.judge_agreement:.0%} of the answers.")
     return _pages.get_template("page.html.j2").render(
+        style=style(),
         run=run,
         comparison=comparison,
         classes=classes,

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Final, Protocol
 
 import orjson
@@ -19,6 +20,8 @@ from appliance.dispatch.breaker import Sign
 from appliance.dispatch.dispatcher import Dispatcher
 from appliance.dispatch.places import Place, sign_of
 from appliance.domain.audit import Audit
+from appliance.domain.journal import JournalPage
+from appliance.domain.request import Usage
 from appliance.domain.trace import Outcome
 from appliance.domain.usage import PassThroughCall
 from appliance.engines.refusals import message_of, raise_rejected, too_late
@@ -42,11 +45,14 @@ _STOPPED: Final = "the gateway stopped"
 class Accounts(Protocol):
     """Who hears of requests: the ledger, the metrics, the access log. Nothing of it waits or fails."""
 
-    def begun(self) -> None:
-        """A request was taken."""
+    def begun(self, cut_off: Callable[[], PassThroughCall]) -> JournalPage:
+        """A request was taken; `cut_off` makes what is known of it where this process ends in the middle of it."""
 
-    def ended(self, call: PassThroughCall, error: str, gaps_s: Sequence[float]) -> None:
-        """It is over; `error` is the word for the access log where it did not end well, `gaps_s` lay between pieces."""
+    def ended(self, call: PassThroughCall, error: str, gaps_s: Sequence[float], page: JournalPage) -> None:
+        """It is over; `error` is the word for the access log where it did not end well, `gaps_s` lay between pieces.
+
+        `page` is what `begun` gave.
+        """
 
 
 class Carrier:
@@ -85,7 +91,7 @@ class Carrier:
         headers += self._limits.headers(load.tenant, load.started_s)
         record = Record(self._audit, load.tenant, request_id, trace_id, load.path, load.wish.model, load.body)
         course = Course(load, passage, send, headers, request_id, trace_id, place, record)
-        self._accounts.begun()
+        course.page = self._accounts.begun(partial(self._cut_off, course))
         self._rounds.join(passage)
         try:
             await self._carried(course)
@@ -308,7 +314,11 @@ class Carrier:
         self._limits.settle(load.admitted, usage.total_tokens, gpu_s, now_s)
         call = course.call(usage, gpu_s, now_s, self._wall_clock(), estimated=estimated)
         course.record.ended(call)
-        self._accounts.ended(call, course.word, course.gaps_s)
+        self._accounts.ended(call, course.word, course.gaps_s, course.page)
+
+    def _cut_off(self, course: Course) -> PassThroughCall:
+        usage = Usage(course.load.wish.prompt_tokens_estimate, 0)
+        return course.call(usage, 0.0, course.load.started_s, self._wall_clock(), estimated=True)
 
 
 async def _whole_body(connection: RelayConnection) -> bytes:

@@ -9,6 +9,7 @@ from starlette.types import Send
 
 from appliance.access.limits import Admitted
 from appliance.dispatch.places import Place, Under
+from appliance.domain.journal import NO_PAGE, JournalPage
 from appliance.domain.request import Usage
 from appliance.domain.tenant import Tenant
 from appliance.domain.trace import Outcome
@@ -58,6 +59,7 @@ class Course:
     trace_id: str
     last_place: Place
     record: Record
+    page: JournalPage = NO_PAGE
     attempts: int = 1
     status: int | None = None
     sent_s: float = 0.0

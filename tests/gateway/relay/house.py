@@ -22,9 +22,10 @@ from appliance.dispatch.dispatcher import Dispatcher
 from appliance.domain.audit import Audit
 from appliance.domain.engine import EngineState, EngineStatus
 from appliance.domain.fleet import Fleet
+from appliance.domain.journal import NO_JOURNAL, Journal
 from appliance.domain.policy import OPEN, DataPolicy
 from appliance.domain.tenant import Tenant
-from appliance.domain.usage import PassThroughCall
+from appliance.domain.usage import PassThroughCall, nobody
 from appliance.engines.client import HttpEngineClient
 from appliance.engines.relay_client import RelayClient
 from appliance.gateway.app import GatewayParts, build
@@ -56,8 +57,9 @@ class Calls:
 
     seen: list[PassThroughCall] = field(default_factory=list)
 
-    def record_pass_through(self, call: PassThroughCall) -> None:
+    def record_pass_through(self, call: PassThroughCall, on_written: Callable[[], None] = nobody) -> None:
         self.seen.append(call)
+        on_written()
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,11 +139,12 @@ async def house(
     keep_alive_s: float = 10.0,
     wall_s: float = 60.0,
     audit: Audit = NO_AUDIT,
+    journal: Journal = NO_JOURNAL,
 ) -> AsyncIterator[House]:
     """The doors over `engines`; the caller has started the fake ones."""
     fleet = Fleet()
     fleet.publish(tuple(one if isinstance(one, EngineStatus) else one.status() for one in engines))
-    make = partial(_door, fleet, tenant or Tenant("acme"), policy, keep_alive_s, wall_s, audit)
+    make = partial(_door, fleet, tenant or Tenant("acme"), policy, keep_alive_s, wall_s, audit, journal)
     async with make(fast=True) as fast, make(fast=False) as plain:
         yield House(fast, plain, fleet)
 
@@ -158,7 +161,15 @@ async def replicas(number: int, **fields: Any) -> AsyncIterator[list[FakeVllm]]:
 
 @asynccontextmanager
 async def _door(
-    fleet: Fleet, tenant: Tenant, policy: DataPolicy, keep_alive_s: float, wall_s: float, audit: Audit, *, fast: bool
+    fleet: Fleet,
+    tenant: Tenant,
+    policy: DataPolicy,
+    keep_alive_s: float,
+    wall_s: float,
+    audit: Audit,
+    journal: Journal,
+    *,
+    fast: bool,
 ) -> AsyncIterator[Door]:
     client, relay, calls, traces = HttpEngineClient(), RelayClient(), Calls(), MemoryTraces()
     metrics, lines = Metrics(models=[MODEL], fleet=fleet), RequestLines("tests.relay")
@@ -172,12 +183,13 @@ async def _door(
         options, {MODEL: instruct}, dispatcher, counted, default_strategies(), salt_secret=SECRET, policy=policy
     )
     authenticator = KeyRing([KEY], tenant)
+    accounts = RelayAccounts(metrics, calls, lines, journal)
     parts = RelayParts(
         dispatcher=dispatcher,
         authenticator=authenticator,
         limits=coordinator.limits,
         policy=policy,
-        carrier=Carrier(dispatcher, relay, coordinator.limits, RelayAccounts(metrics, calls, lines), rounds, audit),
+        carrier=Carrier(dispatcher, relay, coordinator.limits, accounts, rounds, audit),
         understood=Understood(frozenset({MODEL}), 4, schema.parse),
         salt_secret=SECRET,
         max_body_bytes=100_000,

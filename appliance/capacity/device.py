@@ -1,0 +1,45 @@
+"""What engines compute on, and how they slow each other there. Pure.
+
+A busy engine wants a share of its device. While those that are busy want more than all of it together, each goes on
+more slowly, all by the same factor. So a device has a time of its own, which passes at that factor, and in which an
+engine takes as long as it would alone.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from appliance.capacity.batching import NEVER, Engine
+
+
+@dataclass(slots=True, eq=False)
+class Device:
+    """One device and its engines. `own_s` is its own time at `now_s`, `next_own_s` when something happens next.
+
+    `version` tells one foresight from another.
+    """
+
+    engines: list[Engine] = field(default_factory=list)
+    now_s: float = 0.0
+    own_s: float = 0.0
+    speed: float = 1.0
+    version: int = 0
+    next_own_s: float = NEVER
+
+    def advance(self, now_s: float) -> None:
+        """Let time pass. Nothing must happen in it."""
+        self.own_s += (now_s - self.now_s) * self.speed
+        self.now_s = now_s
+
+    def settle(self) -> float:
+        """Something has changed: find its speed, and the real time of what happens next."""
+        at_s, wanted = NEVER, 0.0
+        for engine in self.engines:
+            if engine.next_s < at_s:
+                at_s = engine.next_s
+            if engine.busy:
+                wanted += engine.profile.device_share
+        self.speed = 1.0 if wanted <= 1.0 else 1.0 / wanted
+        self.version += 1
+        self.next_own_s = at_s
+        return NEVER if at_s == NEVER else self.now_s + max(0.0, at_s - self.own_s) / self.speed
