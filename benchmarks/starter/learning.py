@@ -32,7 +32,7 @@ AUTO: Final = "auto"
 ARMS: Final = ("auto:direct", "auto:plan_execute", "auto:plan_execute_verify")
 ORCHESTRATED: Final = "auto:plan_execute_verify"
 SINGLE: Final = "starter-generalist"
-SAMPLES: Final = 4
+SAMPLES: Final = 3
 LIVE: Final = (AUTO, *ARMS, SINGLE, f"self-consistency:{SINGLE}@{SAMPLES}")
 
 
@@ -121,8 +121,9 @@ class Learning:
         """As it decided in the running appliance, beside the fixed strategies."""
         run = read_run(self._run_file("live"))
         found = {name: standings(run.attempts, name) for name in (AUTO, *ARMS)}
+        tried = [task for task in found[AUTO] if all(task in of for of in found.values())]
         outcomes: Mapping[str, list[Outcome]] = {
-            name: [Outcome(of[task].score, of[task].gpu_s) for task in found[AUTO]] for name, of in found.items()
+            name: [Outcome(of[task].score, of[task].gpu_s) for task in tried] for name, of in found.items()
         }
         fixed = {arm: outcomes[arm] for arm in ARMS}
         return Worth(outcomes[AUTO], fixed, head.card.gpu_second_worth, ORCHESTRATED)

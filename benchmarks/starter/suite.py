@@ -10,6 +10,7 @@ from itertools import chain, zip_longest
 from pathlib import Path
 
 SUITE = Path(__file__).parents[1] / "suites" / "starter.jsonl"
+WITH_STEPS, WITHOUT = "with steps", "without steps"
 _PART = """\
 version: 1
 name: {name}
@@ -49,13 +50,17 @@ def spread(problems: Iterable[Problem], number: int) -> tuple[Problem, ...]:
 
 
 def write_part(name: str, source: Path, tasks: int, directory: Path) -> Path:
-    """So many tasks of a suite, spread, as a suite of its own for `appliance eval run`; its YAML file."""
-    wanted = {problem.id for problem in spread(load(source), tasks)}
-    lines = source.read_text(encoding="utf-8").splitlines(keepends=True)
+    """So many tasks of a suite, spread, as a suite of its own for `appliance eval run`; its YAML file.
+
+    Its classes are tasks with and without steps: with one class for each number of steps, as the whole suite has them,
+    no part of it could show that a class is at most 2 points worse.
+    """
+    rows = [
+        {"id": p.id, "class": WITH_STEPS if p.steps else WITHOUT, "question": p.question, "answer": p.answer}
+        for p in spread(load(source), tasks)
+    ]
     directory.mkdir(parents=True, exist_ok=True)
-    (directory / f"{name}.jsonl").write_text(
-        "".join(line for line in lines if json.loads(line)["id"] in wanted), encoding="utf-8"
-    )
+    (directory / f"{name}.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
     made = directory / f"{name}.yaml"
     made.write_text(_PART.format(name=name), encoding="utf-8")
     return made

@@ -94,7 +94,7 @@ def test_one_that_fails_leaves_the_cues_to_decide() -> None:
 
 def test_a_policy_that_does_not_allow_the_embedder_is_kept() -> None:
     async def main() -> None:
-        policy = DataPolicy({"inner": UseRule(models=("generalist", "planner", "math", "text", "verifier"))})
+        policy = DataPolicy({"inner": UseRule(models=frozenset(MODELS))})
         made = built(Head(), policy=policy)
         assert content(await events_of(made, asks(labels=("inner",)))) == "79"
         assert made.trace.decision.reasons[-1].startswith(NOT_ASKED)
