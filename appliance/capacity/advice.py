@@ -54,9 +54,13 @@ def advise(
     question: Question,
     *,
     quality_floor: float | None = None,
+    left_out: Sequence[LeftOut] = (),
     mapped: Any = map,
 ) -> Advice:
-    """Raises ConfigError where no candidate holds the objectives, with what would."""
+    """`left_out` are teams that could not even be made. `mapped` is `map`, or one that uses several processes.
+
+    Raises ConfigError where no candidate holds the objectives, with what would.
+    """
     good, poor = _good_enough(teams, quality_floor)
     tried = list(mapped(_Sizing(question), [(team, kind) for team in good for kind in kinds]))
     sized = [found for found in tried if isinstance(found, Sized)]
@@ -70,6 +74,7 @@ def advise(
         question=question,
         options=options,
         left_out=(
+            *left_out,
             *poor,
             *(LeftOut(t.team.name, t.kind.kind, _too_slow(t, question)) for t in too_small),
             *beaten,
@@ -154,12 +159,17 @@ def _too_slow(found: TooSmall, question: Question) -> str:
     """Why a team can't be advised on a kind of GPU: by how much it misses which objective."""
     if found.unloaded is None:
         return found.reason
-    missed = [
-        f"{o.name} {value:.3g} s, {value - o.limit_s:.3g} s over the limit of {o.limit_s:g} s"
-        for o, value in _unloaded(found, question)
-        if value > o.limit_s * (1 - MARGIN)
-    ]
+    missed = [_missed(o, value) for o, value in _unloaded(found, question) if value > o.limit_s * (1 - MARGIN)]
     return f"{found.reason}: {'; '.join(missed)}" if missed else found.reason
+
+
+def _missed(objective: Objective, value: float) -> str:
+    over = value - objective.limit_s
+    if over > 0:
+        return f"{objective.name} {value:.3g} s, {over:.3g} s over the limit of {objective.limit_s:g} s"
+    return (
+        f"{objective.name} {value:.3g} s, which leaves less than {MARGIN:.0%} of the limit of {objective.limit_s:g} s"
+    )
 
 
 def _unloaded(found: TooSmall, question: Question) -> list[tuple[Objective, float]]:

@@ -11,16 +11,16 @@ from appliance.capacity.bottleneck import bottleneck
 from appliance.capacity.expense import Band, Expense, expense
 from appliance.capacity.layout import Layout, lay_out, nodes_without_one
 from appliance.capacity.prediction import Prediction
-from appliance.capacity.sizing import Question, Sized, TooSmall, holds, smallest_from
+from appliance.capacity.sizing import SEEDS, Question, Sized, TooSmall, holds, smallest_from
 from appliance.capacity.slo import Metric, Objective
 from appliance.domain.placement import Unplaceable
 
 SHOWN: Final = (Objective(Metric.E2E, 50, inf), Objective(Metric.E2E, 95, inf), Objective(Metric.TTFT, 50, inf))
 """Statistics that are told of every option, beside those of the objectives."""
-CURVE: Final = (0.1, 0.4, 0.7, 1.0, 1.2, 1.5)
+CURVE: Final = (0.1, 0.5, 0.8, 1.0, 1.25)
 """Rates of the curve, as parts of the highest one that holds."""
-CURVE_REQUESTS: Final = 400
-RATE_STEPS: Final = 5
+CURVE_REQUESTS: Final = 300
+RATE_STEPS: Final = 4
 FARTHEST: Final = 16.0
 """The highest rate is sought up to so many times the wanted one."""
 
@@ -78,7 +78,7 @@ class Option:
 def detailed(sized: Sized, question: Question) -> Option:
     """All of it, by further simulations."""
     layout, load = sized.layout, question.load
-    slow = replace(question, band_end=1.0)
+    slow = replace(question, band_end=1.0, most_seeds=SEEDS)
     fast = replace(question, band_end=-1.0)
     traffic = question.traffic(layout.team)
     ends = [asked.predicted(layout.places, traffic) for asked in (fast, slow)]
@@ -116,7 +116,7 @@ def _spot(layout: Layout, question: Question, rate_per_s: float) -> Spot:
 
 
 def _highest(layout: Layout, question: Question) -> float:
-    """The highest rate that holds, between the wanted one, which does, and FARTHEST times as many; within 5%."""
+    """The highest rate that holds, between the wanted one, which does, and FARTHEST times as many; within about 5%."""
     low, high = 1.0, 1.0
     while low == high and high < FARTHEST:
         high *= 2

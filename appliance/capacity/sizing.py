@@ -3,7 +3,7 @@
 1. An unloaded pool whose models have GPUs of their own must hold the objectives: no other one is faster. Where it does
    not with engines on one GPU each, they are spread over more, as long as the node has them.
 2. The number of GPUs is doubled, from the fewest on which the solver places all models, until a loaded pool holds the
-   objectives; then the gap to the last number that did not is halved.
+   objectives; then the gap to the last number that did not is halved. Engines that span more are tried against that.
 
 A pool holds an objective with MARGIN to spare, by the mean over several seeds; near the limit more seeds are taken, so
 that another seed does not mean another answer.
@@ -30,8 +30,8 @@ from appliance.placement.problem import Wanted
 MARGIN: Final = 0.05
 """So much of an objective's limit is kept free, for what a simulation can't see."""
 SEEDS: Final = 2
-MOST_SEEDS: Final = 8
-NEAR: Final = 0.15
+MOST_SEEDS: Final = 6
+NEAR: Final = 0.1
 """An estimate within this part of the limit is looked at under more seeds."""
 UNLOADED_SHARE: Final = 0.02
 """Of the wanted rate: requests that hardly ever meet."""
@@ -49,6 +49,7 @@ class Question:
     book: EngineBook
     seed: int = 0
     most_gpus: int = 64
+    most_seeds: int = MOST_SEEDS
     band_end: float = 0.0
     """Where in the band of uncertainty the engines are: 0 as expected, 1 at its slow end, -1 at its fast one."""
 
@@ -113,9 +114,9 @@ def looked_at(
     while True:
         found = question.predicted(places, traffic, count, requests=requests)
         estimates = [(found.estimate(o), o.limit_s * (1 - MARGIN)) for o in question.objectives]
-        if count >= MOST_SEEDS or all(_sure(estimate, limit) for estimate, limit in estimates):
+        if count >= question.most_seeds or all(_sure(estimate, limit) for estimate, limit in estimates):
             return found
-        count *= 2
+        count += SEEDS
 
 
 def smallest(team: Team, kind: GpuKind, question: Question) -> Sized | TooSmall:
@@ -123,16 +124,18 @@ def smallest(team: Team, kind: GpuKind, question: Question) -> Sized | TooSmall:
     sizes = {wanted.model_id: _sizes(wanted, team, kind, question) for wanted in team.problem.models}
     if homeless := [model_id for model_id, found in sizes.items() if not found]:
         return TooSmall(team, kind, f"{homeless[0]} does not fit on the GPUs of one node of {kind.kind}")
+    best: Sized | None = None
     refused: list[TooSmall] = []
     for span in SPANS:
         if span > 1 and max(max(found) for found in sizes.values()) < span:
             break
         spread = {model: tuple(s for s in found if s >= span) or found[-1:] for model, found in sizes.items()}
-        found = _spread(team.sized(spread), kind, question)
+        found = _spread(team.sized(spread), kind, question, None if best is None else best.layout.gpus - 1)
         if isinstance(found, Sized):
-            return found
-        refused.append(found)
-    return min(refused, key=lambda each: _value(each, question))
+            best = found
+        elif best is None:
+            refused.append(found)
+    return best or min(refused, key=lambda each: _value(each, question))
 
 
 def _sizes(wanted: Wanted, team: Team, kind: GpuKind, question: Question) -> tuple[int, ...]:
@@ -145,8 +148,11 @@ def _sizes(wanted: Wanted, team: Team, kind: GpuKind, question: Question) -> tup
     )
 
 
-def _spread(team: Team, kind: GpuKind, question: Question) -> Sized | TooSmall:
-    """With engines that span as many GPUs as the team says: unloaded first, each model on GPUs of its own."""
+def _spread(team: Team, kind: GpuKind, question: Question, at_most: int | None) -> Sized | TooSmall:
+    """With engines that span as many GPUs as the team says: unloaded first, each model on GPUs of its own.
+
+    `at_most`: more GPUs are of no use.
+    """
     places = []
     for wanted in team.problem.models:
         profile = question.book.by_itself(team.problem, wanted, kind, wanted.tensor_parallel_sizes[0])
@@ -155,7 +161,7 @@ def _spread(team: Team, kind: GpuKind, question: Question) -> Sized | TooSmall:
     unloaded = _unloaded(places, team, question)
     if not holds(unloaded, question.objectives):
         return TooSmall(team, kind, "even without load it answers too slowly", unloaded)
-    return _Search(team, kind, question, unloaded).run()
+    return _Search(team, kind, question, unloaded).run(at_most=at_most)
 
 
 def _unloaded(places: Sequence[EnginePlace], team: Team, question: Question) -> Prediction:
@@ -167,7 +173,7 @@ def smallest_from(layout: Layout, question: Question) -> Sized | TooSmall:
     unloaded = _unloaded(layout.places, layout.team, question)
     if not holds(unloaded, question.objectives):
         return TooSmall(layout.team, layout.kind, "even without load it answers too slowly", unloaded)
-    return _Search(layout.team, layout.kind, question, unloaded, {layout.gpus: layout}).run(layout.gpus)
+    return _Search(layout.team, layout.kind, question, unloaded, {layout.gpus: layout}).run(first=layout.gpus)
 
 
 def _value(found: TooSmall, question: Question) -> float:
@@ -194,40 +200,42 @@ class _Search:
     layouts: dict[int, Layout | Unplaceable] = field(default_factory=dict)
     predictions: dict[int, Prediction] = field(default_factory=dict)
 
-    def run(self, first: int | None = None) -> Sized | TooSmall:
-        """From `first` GPUs on, which hold all models; None: from the fewest that do."""
-        first = first or self._first()
+    def run(self, *, first: int | None = None, at_most: int | None = None) -> Sized | TooSmall:
+        """From `first` GPUs on, which hold all models (None: from the fewest that do) to `at_most`."""
+        most = self.question.most_gpus if at_most is None else at_most
+        first = first or self._first(most)
         if first is None:
-            return self._refused(f"its models do not fit on {self.question.most_gpus} of {self.kind.kind} together")
-        enough, below = self._doubled(first)
+            return self._refused(f"its models do not fit on {most} of {self.kind.kind} together")
+        if at_most is not None and not self._enough(most):
+            return self._refused(f"it would take more than {most} GPUs")
+        enough, below = self._doubled(first, most)
         if enough is None:
-            return self._refused(f"it would take more than {self.question.most_gpus} GPUs")
+            return self._refused(f"it would take more than {most} GPUs")
         enough, below = self._halved(enough, below)
         layout = self._layout(enough)
         assert isinstance(layout, Layout)
         return Sized(layout, self.predictions[enough], self.unloaded, below)
 
-    def _first(self) -> int | None:
+    def _first(self, most: int) -> int | None:
         """The fewest GPUs on which everything fits."""
         models = self.team.problem.models
         weights = sum(wanted.model.parameters * _bytes(wanted.weights_format) for wanted in models)
         count = max(ceil(weights / self.kind.memory_bytes.value), *(min(w.tensor_parallel_sizes) for w in models), 1)
-        while count <= self.question.most_gpus:
+        while count <= most:
             if isinstance(self._layout(count), Layout):
                 return count
             count += max(1, count // 4)
         return None
 
-    def _doubled(self, first: int) -> tuple[int | None, int]:
+    def _doubled(self, first: int, most: int) -> tuple[int | None, int]:
         """A number that holds, and the last one that did not (0: none)."""
         count, below = first, 0
-        while count <= self.question.most_gpus:
+        while True:
             if self._enough(count):
                 return count, below
-            count, below = count * 2, count
-            if count > self.question.most_gpus > below:
-                count = self.question.most_gpus
-        return None, below
+            if count == most:
+                return None, count
+            count, below = min(2 * count, most), count
 
     def _halved(self, enough: int, below: int) -> tuple[int, int]:
         while enough - below > max(1, enough // 16) and below:
