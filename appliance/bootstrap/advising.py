@@ -75,6 +75,12 @@ def rules_of(settings: Settings) -> Rules:
     return Rules(settings.coordinator.budget.wall_s, weights=weights)
 
 
+def wanting(settings: Settings, requests_per_s: float) -> Settings:
+    """The settings with this rate as the one that a plan is made for."""
+    placement = settings.placement.model_copy(update={"requests_per_s": round(requests_per_s, 4)})
+    return settings.model_copy(update={"placement": placement}).said_by(settings.source)
+
+
 @contextmanager
 def mapping_over_cores() -> Iterator[Any]:
     """A `map` over as many processes as there are cores; on one core the plain one."""

@@ -19,7 +19,8 @@ SHOWN: Final = (Objective(Metric.E2E, 50, inf), Objective(Metric.E2E, 95, inf), 
 """Statistics that are told of every option, beside those of the objectives."""
 CURVE: Final = (0.1, 0.5, 0.8, 1.0, 1.25)
 """Rates of the curve, as parts of the highest one that holds."""
-CURVE_REQUESTS: Final = 300
+CURVE_PART: Final = 0.5
+"""Of the usual number of requests for each point of it."""
 RATE_STEPS: Final = 4
 FARTHEST: Final = 16.0
 """The highest rate is sought up to so many times the wanted one."""
@@ -109,7 +110,7 @@ def _band(objective: Objective, fast: Prediction, expected: Prediction, slow: Pr
 def _spot(layout: Layout, question: Question, rate_per_s: float) -> Spot:
     traffic = question.traffic(layout.team, rate_per_s / question.load.rate_per_s)
     found = [
-        replace(question, band_end=end).predicted(layout.places, traffic, 1 if end else 2, requests=CURVE_REQUESTS)
+        replace(question, band_end=end).predicted(layout.places, traffic, 1 if end else 2, part=CURVE_PART)
         for end in (-1.0, 0.0, 1.0)
     ]
     return Spot(rate_per_s, _band(question.objectives[0], *found))

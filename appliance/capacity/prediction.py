@@ -105,7 +105,7 @@ def predict(
     traffic: Traffic,
     seeds: Sequence[int],
     *,
-    requests: int = REQUESTS,
+    requests: int,
     keep_calls: bool = False,
 ) -> Prediction:
     """Simulate `requests` of the traffic once under each seed, to the last answer."""

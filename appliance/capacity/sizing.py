@@ -35,7 +35,8 @@ NEAR: Final = 0.1
 """An estimate within this part of the limit is looked at under more seeds."""
 UNLOADED_SHARE: Final = 0.02
 """Of the wanted rate: requests that hardly ever meet."""
-UNLOADED_REQUESTS: Final = 400
+UNLOADED_PART: Final = 0.6
+"""Of the usual number of requests is enough for them."""
 SPANS: Final = (1, 2, 4, 8)
 
 
@@ -50,6 +51,7 @@ class Question:
     seed: int = 0
     most_gpus: int = 64
     most_seeds: int = MOST_SEEDS
+    requests: int = REQUESTS
     band_end: float = 0.0
     """Where in the band of uncertainty the engines are: 0 as expected, 1 at its slow end, -1 at its fast one."""
 
@@ -63,11 +65,11 @@ class Question:
         traffic: Traffic,
         seeds: int = SEEDS,
         *,
-        requests: int = REQUESTS,
+        part: float = 1.0,
         keep_calls: bool = False,
     ) -> Prediction:
-        """What the simulation says of these engines."""
-        engines = at_band_end(places, self.band_end)
+        """What the simulation says of these engines, from a part of the usual number of requests."""
+        engines, requests = at_band_end(places, self.band_end), round(self.requests * part)
         return predict(engines, self.rules, traffic, self.seeds(seeds), requests=requests, keep_calls=keep_calls)
 
     def traffic(self, team: Team, share: float = 1.0) -> Traffic:
@@ -106,13 +108,11 @@ def holds(prediction: Prediction, objectives: Sequence[Objective]) -> bool:
     return all(prediction.estimate(o).mean <= o.limit_s * (1 - MARGIN) for o in objectives)
 
 
-def looked_at(
-    places: Sequence[EnginePlace], question: Question, traffic: Traffic, requests: int = REQUESTS
-) -> Prediction:
+def looked_at(places: Sequence[EnginePlace], question: Question, traffic: Traffic, part: float = 1.0) -> Prediction:
     """Under a few seeds, and under more while an objective is near its limit and not yet sure."""
     count = SEEDS
     while True:
-        found = question.predicted(places, traffic, count, requests=requests)
+        found = question.predicted(places, traffic, count, part=part)
         estimates = [(found.estimate(o), o.limit_s * (1 - MARGIN)) for o in question.objectives]
         if count >= question.most_seeds or all(_sure(estimate, limit) for estimate, limit in estimates):
             return found
@@ -165,7 +165,7 @@ def _spread(team: Team, kind: GpuKind, question: Question, at_most: int | None) 
 
 
 def _unloaded(places: Sequence[EnginePlace], team: Team, question: Question) -> Prediction:
-    return looked_at(places, question, question.traffic(team, UNLOADED_SHARE), UNLOADED_REQUESTS)
+    return looked_at(places, question, question.traffic(team, UNLOADED_SHARE), UNLOADED_PART)
 
 
 def smallest_from(layout: Layout, question: Question) -> Sized | TooSmall:

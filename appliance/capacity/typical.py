@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Final
 
 from appliance.capacity.layout import Layout
 from appliance.capacity.sizing import Question
-
-REQUESTS: Final = 300
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,9 +31,7 @@ def typical(layout: Layout, question: Question) -> Typical:
     """Of the hard requests, where there are any."""
     team, load = layout.team, question.load
     traffic = team.hard if load.hard_share > 0 else team.easy
-    (outcome,) = question.predicted(
-        layout.places, question.traffic(team), 1, requests=REQUESTS, keep_calls=True
-    ).outcomes
+    (outcome,) = question.predicted(layout.places, question.traffic(team), 1, keep_calls=True).outcomes
     answered = sorted(outcome.answered(traffic), key=lambda request: request.took_s or 0.0)
     if not answered:
         return Typical(traffic, ())

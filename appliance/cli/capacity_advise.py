@@ -110,12 +110,15 @@ def _advised(
 
 
 def _write(advice: Advice, tried: list[Tried], pick: int, helm: Path | None, html: Path | None) -> None:
+    from appliance.bootstrap.advising import wanting
+
     if pick > len(advice.options):
         raise ConfigError(f"--pick {pick}: there are {len(advice.options)} options; name one of them")
     layout = advice.options[pick - 1].layout
     if helm is not None:
         settings = next(each.settings for each in tried if each.team.name == layout.team.name)
-        _put(helm, yaml.safe_dump(helm_values(layout.plan, settings), sort_keys=False))
+        planned = wanting(settings, advice.question.load.rate_per_s)
+        _put(helm, yaml.safe_dump(helm_values(layout.plan, planned), sort_keys=False))
         typer.echo(f"values of option {pick} in {helm}", err=True)
     if html is not None:
         from appliance.capacity.report.page import page
