@@ -23,6 +23,7 @@ ApplianceError
 │   ├── BundleIncomplete   parts of it are missing or cut off
 │   ├── BaseMissing        what a differential bundle builds on is not installed
 │   └── ContentRefused     something may not be in a bundle: its format, licence or origin
+├── NotMeasured            a measurement could not be made, or is not worth reporting
 ├── EgressUnknown          whether something calls out could not be found out on this machine
 ├── LedgerError            what is stored can't be read, or nothing more can be stored
 │   └── AuditFailed        an audit record can't be written, and without it nothing may leave
@@ -154,6 +155,10 @@ class BaseMissing(BundleError):
 
 class ContentRefused(BundleError):
     """Something may not be in a bundle: its format, licence or origin."""
+
+
+class NotMeasured(ApplianceError):
+    """A measurement could not be made, or is not worth reporting."""
 
 
 class EgressUnknown(ApplianceError):

@@ -12,6 +12,7 @@ import heapq
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from itertools import islice
 from typing import Final
 
 from appliance.bench.connection import Connection, Target
@@ -29,6 +30,8 @@ LOOK_S: Final = 0.25
 
 CLOSED_NUMBERS: Final = 10_000_000
 """So many dialogues are set aside for a closed phase, of which nobody knows beforehand how many it takes."""
+RESERVE: Final = 10_000
+"""So many requests are made before the run begins; each that is sent then makes room for one more."""
 FAILED_PAUSE_S: Final = 0.1
 """A caller of a closed phase who got no answer begins again after this long at the earliest."""
 
@@ -102,7 +105,8 @@ class Driver:
         self._last_s = max((phase.ends_s for phase in phases), default=0.0)
         self._stopped = ""
         self.progress = Progress()
-        for due_s, going in _dealt(phases, dialogues, share or Share()):
+        self._coming = _dealt(phases, dialogues, share or Share())
+        for due_s, going in islice(self._coming, RESERVE):
             self._plan(due_s, going)
 
     async def run(self, begins_s: float | None = None) -> tuple[RequestRecord, ...]:
@@ -126,6 +130,7 @@ class Driver:
     def stop(self, reason: str) -> None:
         """Send nothing more, and break off what is under way."""
         self._stopped = self._stopped or reason
+        self._coming = iter(())
         self._agenda.clear()
         for exchange, (_, connection) in list(self._under_way.items()):
             if connection is not None:
@@ -155,6 +160,8 @@ class Driver:
             exchange = Exchange(self._begins_s + due_s, now_s, streamed=going.dialogue.stream, keep_text=several_turns)
             self.progress.sent += 1
             self._send(exchange, going, request)
+            for following in islice(self._coming, 1):
+                self._plan(*following)
             now_s = time.monotonic()
         self._wait_for_next()
 

@@ -9,10 +9,9 @@ from typing import Any, Final
 
 import orjson
 
-_TOLD: Final = re.compile(
-    rb'"(content|reasoning_content|reasoning)": ?"(?!")|"(tool_calls)": ?\[ ?\{|"(usage)": ?\{|\{ ?"(error)": ?[{"]'
-)
-"""What an event holds, by the name of the field. Quotes inside texts are escaped, so texts never look like fields."""
+_WORKING: Final = re.compile(rb'"reasoning(?:_content)?": ?"(?!")')
+_TOOLS: Final = re.compile(rb'"tool_calls": ?\[ ?\{')
+_SPECIAL: Final = re.compile(rb'"usage": ?\{|\{ ?"error": ?[{"]')
 _MOST_ERROR: Final = 300
 
 
@@ -103,19 +102,20 @@ class Exchange:
         return "".join(text for line in self._text for text in _content(_loads(line), "delta"))
 
     def _lines(self, lines: bytes, now_s: float) -> None:
-        """Whole lines. One search over all of them; lines are taken apart only where something special stands."""
-        contents, special = 0, False
-        for field, tools, usage, error in _TOLD.findall(lines):
-            if field == b"content" or tools:
-                contents += 1
-            elif usage or error:
-                special = True
-            if self.first_event_s is None and (field or tools):
-                self.first_event_s = now_s
+        """Whole lines. Plain counts first: they cost a tenth of a pattern, which most lines need none of.
+
+        Quotes inside texts are escaped, so that no text looks like a field.
+        """
+        contents = lines.count(b'"content":"') - lines.count(b'"content":""')
+        contents += lines.count(b'"content": "') - lines.count(b'"content": ""')
+        if b'"tool_calls"' in lines:
+            contents += len(_TOOLS.findall(lines))
+        if self.first_event_s is None and (contents or _WORKING.search(lines)):
+            self.first_event_s = now_s
         for _ in range(contents):
             self.chunk_s.append(now_s)
-        if special:
-            self._tail += [line for line in lines.split(b"\n") if b'"usage"' in line or b'"error"' in line]
+        if (b'"usage"' in lines or b'"error"' in lines) and _SPECIAL.search(lines):
+            self._tail += [line for line in lines.split(b"\n") if _SPECIAL.search(line)]
         if self.keep_text and contents:
             self._text += lines.split(b"\n")
 

@@ -29,8 +29,10 @@ VERBS: Final[Mapping[str, str]] = {
     "keys": "keys:commands",
     "policy": "policy:commands",
     "chart": "chart:commands",
+    "capacity": "capacity:commands",
     "eval": "eval:commands",
     "router": "router:commands",
+    "bench": "bench:commands",
 }
 """Verb → module of `appliance.cli`, and what in it is the verb: a function, or a group of verbs."""
 

@@ -21,8 +21,8 @@ from pathlib import Path
 
 import psutil
 
+from appliance.bench.mock_engine import MODEL
 from benchmarks.relay.load import Target
-from benchmarks.relay.mock_engine import MODEL
 
 ROOT = Path(__file__).parents[2]
 PEERS = ROOT / ".venv-peers"
@@ -68,7 +68,7 @@ def free_port() -> int:
 def mock_engine(core: int | None) -> Iterator[str]:
     """The engine behind all of them; yields its URL."""
     port = free_port()
-    argv = [sys.executable, "-m", "benchmarks.relay.mock_engine", "--port", str(port)]
+    argv = [sys.executable, "-m", "appliance.bench.mock_engine", "--port", str(port)]
     with _process(argv, core, {}, None) as running:
         url = f"http://127.0.0.1:{port}"
         _until_up(f"{url}/health", running)

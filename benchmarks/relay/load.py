@@ -20,7 +20,7 @@ from urllib.parse import urlsplit
 import httptools
 import orjson
 
-from benchmarks.relay.mock_engine import MODEL
+from appliance.bench.mock_engine import MODEL
 
 _PATH = "/v1/chat/completions"
 _QUESTION = "What is an engine, what is a replica, and which of them does a call go to? " * 9

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import uvloop
 
+from appliance.bench.mock_engine import MODEL
 from appliance.bootstrap.lineup import decide
 from appliance.bootstrap.request_wiring import build_request_path
 from appliance.bootstrap.server import listen
@@ -21,7 +22,6 @@ from appliance.config.loading import load
 from appliance.domain.engine import EngineState, EngineStatus
 from appliance.domain.fleet import Fleet
 from appliance.telemetry import logs
-from benchmarks.relay.mock_engine import MODEL
 
 CONFIG = Path("config/starter.yaml")
 _SLOTS = 4096

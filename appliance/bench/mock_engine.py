@@ -1,8 +1,10 @@
 """A mock engine that costs next to nothing: canned answers over a raw asyncio protocol.
 
-`python -m benchmarks.relay.mock_engine --port 9000` answers POSTs like vLLM's chat completions. `max_tokens` is the
-number of chunks of a stream, `seed` how many of them come each second; each chunk holds its number. It also answers
-`GET /health` and `/v1/models` for gateways that ask before they send.
+`python -m appliance.bench.mock_engine --port 9000` answers POSTs like vLLM's chat completions. `max_tokens` is the
+number of chunks of a stream, `seed` how many of them come each second; each chunk holds its number. `--first-s` is the
+time before the first one. It also answers `GET /health` and `/v1/models` for those who ask before they send, and
+`GET /stamps`: when each stream was asked for and when its first chunk was written, by `X-Request-Id`, on the monotonic
+clock, which all processes of a machine share.
 """
 
 from __future__ import annotations
@@ -11,6 +13,7 @@ import argparse
 import asyncio
 import re
 import time
+from dataclasses import dataclass, field
 from typing import cast
 
 import orjson
@@ -51,6 +54,8 @@ _HEAD = (
 _EVENT = b'data: {"id":"chatcmpl-0","object":"chat.completion.chunk","created":1700000000,"model":"' + MODEL.encode()
 _CHUNK = _EVENT + b'","choices":[{"index":0,"delta":%s,"logprobs":null,"finish_reason":%s}]}\n\n'
 _USAGE = _EVENT + (b'","choices":[],"usage":{"prompt_tokens":24,"total_tokens":%d,"completion_tokens":%d}}\n\n')
+_USUAL_TOKENS, _USUAL_RATE = 64, 50
+_REQUEST_ID = re.compile(rb"x-request-id: *([^\r]+)", re.IGNORECASE)
 _LENGTH = re.compile(rb"content-length: *(\d+)", re.IGNORECASE)
 _TOKENS = re.compile(rb'"max_tokens": *(\d+)')
 _RATE = re.compile(rb'"seed": *(\d+)')
@@ -64,22 +69,43 @@ def framed(event: bytes) -> bytes:
 
 
 class _Stream:
-    """Writes its chunks at the times at which they are due, several at once where it is late."""
+    """Writes its chunks at the times at which they are due, several at once where it is late.
 
-    def __init__(self, transport: asyncio.Transport, tokens: int, rate: int, *, with_usage: bool) -> None:
+    `stamps` hears when it was asked and when it wrote the first chunk.
+    """
+
+    def __init__(
+        self,
+        transport: asyncio.Transport,
+        tokens: int,
+        rate: int,
+        *,
+        with_usage: bool,
+        first_s: float,
+        stamps: list[float],
+    ) -> None:
         self._transport = transport
         self._tokens = tokens
         self._rate = rate
         self._with_usage = with_usage
         self._sent = 0
-        self._began_s = time.monotonic()
+        self._stamps = stamps
+        asked_s = time.monotonic()
+        stamps.append(asked_s)
+        self._began_s = asked_s + first_s
         transport.write(_HEAD + framed(_CHUNK % (b'{"role":"assistant","content":""}', b"null")))
-        self._go()
+        if first_s > 0:
+            asyncio.get_running_loop().call_later(first_s, self._go)
+        else:
+            self._go()
 
     def _go(self) -> None:
         if self._transport.is_closing():
             return
-        due = min(self._tokens, int((time.monotonic() - self._began_s) * self._rate) + 1)
+        now_s = time.monotonic()
+        due = min(self._tokens, max(0, int((now_s - self._began_s) * self._rate)) + 1)
+        if not self._sent:
+            self._stamps.append(now_s)
         pieces = [framed(_CHUNK % (b'{"content":"%d "}' % number, b"null")) for number in range(self._sent, due)]
         self._sent = due
         if due == self._tokens:
@@ -94,10 +120,19 @@ class _Stream:
             asyncio.get_running_loop().call_later(max(0.0, wait_s), self._go)
 
 
+@dataclass(slots=True)
+class Manner:
+    """How all connections answer, and what is noted of their streams."""
+
+    first_s: float = 0.0
+    stamps: dict[str, list[float]] = field(default_factory=dict)
+
+
 class MockEngine(asyncio.Protocol):
     """One connection."""
 
-    def __init__(self) -> None:
+    def __init__(self, manner: Manner) -> None:
+        self._manner = manner
         self._rest = b""
         self._transport: asyncio.Transport | None = None
 
@@ -119,20 +154,32 @@ class MockEngine(asyncio.Protocol):
 
     def _answer(self, request: bytes) -> None:
         assert self._transport is not None
-        if request.startswith(b"GET"):
+        if request.startswith(b"GET /stamps"):
+            stamps = orjson.dumps(self._manner.stamps)
+            self._transport.write(_JSON % (len(stamps), stamps))
+        elif request.startswith(b"GET"):
             self._transport.write(_JSON % (len(_MODELS), _MODELS))
         elif _STREAMED.search(request):
             tokens, rate = _TOKENS.search(request), _RATE.search(request)
-            assert tokens is not None
-            assert rate is not None
-            _Stream(self._transport, int(tokens[1]), int(rate[1]), with_usage=_WITH_USAGE.search(request) is not None)
+            _Stream(
+                self._transport,
+                int(tokens[1]) if tokens else _USUAL_TOKENS,
+                int(rate[1]) if rate else _USUAL_RATE,
+                with_usage=_WITH_USAGE.search(request) is not None,
+                first_s=self._manner.first_s,
+                stamps=self._stamps_of(request),
+            )
         else:
             self._transport.write(WHOLE)
 
+    def _stamps_of(self, request: bytes) -> list[float]:
+        named = _REQUEST_ID.search(request)
+        return [] if named is None else self._manner.stamps.setdefault(named[1].decode("latin-1"), [])
 
-async def _serve(port: int) -> None:
-    loop = asyncio.get_running_loop()
-    server = await loop.create_server(MockEngine, "127.0.0.1", port, backlog=2048)
+
+async def _serve(port: int, first_s: float) -> None:
+    loop, manner = asyncio.get_running_loop(), Manner(first_s)
+    server = await loop.create_server(lambda: MockEngine(manner), "127.0.0.1", port, backlog=2048)
     await server.serve_forever()
 
 
@@ -140,7 +187,9 @@ def main() -> None:
     """Serve until ended."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--port", type=int, required=True)
-    uvloop.run(_serve(parser.parse_args().port))
+    parser.add_argument("--first-s", type=float, default=0.0, help="before the first chunk of a stream")
+    said = parser.parse_args()
+    uvloop.run(_serve(said.port, said.first_s))
 
 
 if __name__ == "__main__":

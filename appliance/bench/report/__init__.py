@@ -1,0 +1,1 @@
+"""What loads showed: one self-contained page, and its curves."""

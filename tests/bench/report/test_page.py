@@ -1,0 +1,48 @@
+"""The report's page and its curves."""
+
+from __future__ import annotations
+
+import re
+import xml.etree.ElementTree as ElementTree
+from dataclasses import replace
+
+from appliance.bench.objective import Figure
+from appliance.bench.report.curves import highest_rate_kept, latency_chart
+from appliance.bench.report.page import page
+from appliance.bench.trees import tree_figures, tree_of
+from tests.bench.made import record
+from tests.bench.test_result import result
+from tests.fakes.traces import repaired_trace
+
+
+def test_the_page_is_whole_and_loads_nothing() -> None:
+    trees = {"hard": tree_figures([tree_of(repaired_trace("t"))]).as_document()}
+    written = page(result(trees=trees), result())
+    assert written.count("<h1>small</h1>") == 2
+    assert "some &lt;processor&gt;" in written
+    assert "steady@20" in written
+    assert "verifier" in written
+    assert "it was not checked" in written
+    assert not re.search(r"(?:src|href)=|url\(|https?://(?!127\.0\.0\.1|www\.w3\.org/2000/svg)", written)
+
+
+def test_latency_against_rate_with_the_objective() -> None:
+    chart = latency_chart(result(), Figure("e2e", "p95"))
+    ElementTree.fromstring(chart)
+    for text in ("all", "easy", "hard", "objective: e2e_p95_s ≤ 0.5", "requests offered per second"):
+        assert text in chart
+
+
+def test_one_rate_is_no_curve() -> None:
+    one = result()
+    header = replace(one.header, phases=one.header.phases[:2])
+    assert latency_chart(replace(one, header=header), Figure("e2e", "p95")) == ""
+
+
+def test_the_highest_rate_that_keeps_everything() -> None:
+    all_good, sweep = result(), result().records
+    assert highest_rate_kept(all_good) == 20.0
+    late = tuple(r if r.phase != "steady@20" else record(r.index, phase=r.phase, ended_s=99.0) for r in sweep)
+    assert highest_rate_kept(replace(all_good, records=late)) == 10.0
+    failed = tuple(replace(r, error="lost") if r.index == 10 else r for r in sweep)
+    assert highest_rate_kept(replace(all_good, records=failed)) is None
