@@ -60,9 +60,10 @@ class Learning:
         write_part("held-out", SUITE, self.sizes.held_out, self.directory)
         write_part("live", SUITE, self.sizes.live, self.directory)
         with self._own_data_directory():
-            with running_appliance(self.config):
-                self._evaluated("training", ARMS)
-                self._evaluated("held-out", ARMS)
+            if not (self._is_whole("training") and self._is_whole("held-out")):
+                with running_appliance(self.config):
+                    self._evaluated("training", ARMS)
+                    self._evaluated("held-out", ARMS)
             head = self._trained()
             opened = head.card.gate["answer"] == "promoted"
             if opened:
@@ -95,6 +96,12 @@ class Learning:
 
     def _run_file(self, name: str) -> Path:
         return self.directory / f"{name}.run.jsonl"
+
+    def _is_whole(self, name: str) -> bool:
+        """Whether the run under ARMS was made before, to its end."""
+        file = self._run_file(name)
+        wanted = len(load_suite(self._suite(name)).tasks) * len(ARMS)
+        return file.exists() and len(read_run(file).attempts) == wanted
 
     def _evaluated(self, name: str, targets: tuple[str, ...], *further: str) -> dict[str, Any]:
         command = ["eval", "run", str(self._suite(name)), "--targets", ",".join(targets), "--json", *further]
