@@ -109,7 +109,7 @@ def _unpinned(settings: Settings) -> Settings:
 
 
 def _known(settings: Settings, models: Sequence[str]) -> Sequence[str]:
-    catalog = load_catalog(settings.models.catalog)
+    catalog = load_catalog(settings.models.catalog) if models else {}
     for model_id in models:
         model = find(catalog, model_id)
         if Role.GENERALIST not in model.roles:

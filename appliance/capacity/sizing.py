@@ -5,8 +5,8 @@
 2. The number of GPUs is doubled, from the fewest on which the solver places all models, until a loaded pool holds the
    objectives; then the gap to the last number that did not is halved. Engines that span more are tried against that.
 
-A pool holds an objective with MARGIN to spare, by the mean over several seeds; near the limit more seeds are taken, so
-that another seed does not mean another answer.
+A pool holds an objective with MARGIN to spare, by the mean over several seeds and twice its error; near the limit more
+seeds are taken, so that another seed hardly means another answer.
 """
 
 from __future__ import annotations
@@ -104,8 +104,8 @@ class TooSmall:
 
 
 def holds(prediction: Prediction, objectives: Sequence[Objective]) -> bool:
-    """Whether each objective is held with the margin."""
-    return all(prediction.estimate(o).mean <= o.limit_s * (1 - MARGIN) for o in objectives)
+    """Whether each objective is held with the margin, by the upper end of what the seeds leave open."""
+    return all(prediction.estimate(o).high <= o.limit_s * (1 - MARGIN) for o in objectives)
 
 
 def looked_at(places: Sequence[EnginePlace], question: Question, traffic: Traffic, part: float = 1.0) -> Prediction:
@@ -114,7 +114,7 @@ def looked_at(places: Sequence[EnginePlace], question: Question, traffic: Traffi
     while True:
         found = question.predicted(places, traffic, count, part=part)
         estimates = [(found.estimate(o), o.limit_s * (1 - MARGIN)) for o in question.objectives]
-        if count >= question.most_seeds or all(_sure(estimate, limit) for estimate, limit in estimates):
+        if count >= question.most_seeds or all(_sure(*each, count) for each in estimates):
             return found
         count += SEEDS
 
@@ -135,7 +135,8 @@ def smallest(team: Team, kind: GpuKind, question: Question) -> Sized | TooSmall:
             best = found
         elif best is None:
             refused.append(found)
-    return best or min(refused, key=lambda each: _value(each, question))
+    able = [each for each in refused if each.unloaded and holds(each.unloaded, question.objectives)]
+    return best or (able[0] if able else min(refused, key=lambda each: _value(each, question)))
 
 
 def _sizes(wanted: Wanted, team: Team, kind: GpuKind, question: Question) -> tuple[int, ...]:
@@ -183,10 +184,12 @@ def _value(found: TooSmall, question: Question) -> float:
     return max(found.unloaded.estimate(o).mean / o.limit_s for o in question.objectives)
 
 
-def _sure(estimate: Estimate, limit_s: float) -> bool:
-    if estimate.mean == inf or abs(estimate.mean - limit_s) > NEAR * limit_s:
+def _sure(estimate: Estimate, limit_s: float, seeds: int) -> bool:
+    """Whether further seeds would hardly put the estimate on the other side of the limit."""
+    if estimate.mean == inf:
         return True
-    return abs(estimate.mean - limit_s) > 3 * estimate.error
+    distance = abs(estimate.mean - limit_s)
+    return distance > 3 * estimate.error and (seeds > SEEDS or distance > NEAR * limit_s)
 
 
 @dataclass

@@ -25,7 +25,7 @@ def test_what_is_found_holds_and_one_gpu_less_does_not() -> None:
 
 
 def test_more_users_take_more_gpus() -> None:
-    few, many = (smallest(alone(), L4, question("p95<6s", users=users)) for users in (100, 2400))
+    few, many = (smallest(alone(), L4, question("p95<12s", users=users)) for users in (100, 2400))
     assert isinstance(few, Sized)
     assert isinstance(many, Sized)
     assert few.layout.gpus < many.layout.gpus
@@ -33,7 +33,7 @@ def test_more_users_take_more_gpus() -> None:
 
 
 def test_another_seed_gives_the_same_number() -> None:
-    found = [smallest(pair(), L4, question("p95<20s", users=600, requests=150, seed=seed)) for seed in (0, 1, 2)]
+    found = [smallest(pair(), L4, question("p95<25s", users=600, requests=150, seed=seed)) for seed in (0, 1, 2)]
     assert all(isinstance(each, Sized) for each in found)
     assert len({each.layout.gpus for each in found if isinstance(each, Sized)}) == 1
 
@@ -55,24 +55,22 @@ def test_what_no_number_of_gpus_holds_comes_with_what_an_unloaded_pool_does() ->
 
 
 def test_an_engine_spans_more_gpus_where_one_is_too_slow() -> None:
-    one = smallest(alone().sized({SMALL: (1,)}), L4, question("p95<3s"))
+    one = smallest(alone().sized({SMALL: (1,)}), L4, question("p95<6s"))
     assert isinstance(one, TooSmall)
-    found = smallest(alone(), L4, question("p95<3s"))
+    found = smallest(alone(), L4, question("p95<6s"))
     assert isinstance(found, Sized)
-    assert {engine.tensor_parallel_size for engine in found.layout.plan.engines} > {1} or all(
-        engine.tensor_parallel_size > 1 for engine in found.layout.plan.engines
-    )
+    assert all(engine.tensor_parallel_size > 1 for engine in found.layout.plan.engines)
 
 
 def test_more_than_the_most_gpus() -> None:
-    found = smallest(alone(), L4, question("p95<6s", users=100_000, most_gpus=2, requests=40))
+    found = smallest(alone(), L4, question("p95<12s", users=100_000, most_gpus=2, requests=500))
     assert isinstance(found, TooSmall)
     assert found.reason == "it would take more than 2 GPUs"
 
 
 def test_a_model_that_fits_on_no_node() -> None:
-    small = replace(L4, memory_bytes=replace(L4.memory_bytes, value=4 * 2**30), gpus_per_node=L4.nvlink)
-    tiny = replace(small, gpus_per_node=replace(L4.gpus_per_node, value=1))
+    memory, single = replace(L4.memory_bytes, value=4 * 2**30), replace(L4.gpus_per_node, value=1)
+    tiny = replace(L4, memory_bytes=memory, gpus_per_node=single)
     found = smallest(pair(), tiny, question())
     assert isinstance(found, TooSmall)
     assert found.reason in {f"{name} does not fit on the GPUs of one node of l4" for name in (SMALL, OTHER)}
