@@ -15,7 +15,7 @@ ENGINE_READY := $(ENGINE_VENV)/.ready-$(ENGINE_LOCK)
 PIP_INSTALL := -m pip install --quiet --disable-pip-version-check --require-hashes
 IN_VENV := $(VENV)/bin
 
-.PHONY: help setup demo demo-eval up test test-fast check fmt starter-models lock config-docs bundle-demo images clean
+.PHONY: help setup demo demo-eval bench up test test-fast check fmt starter-models lock config-docs bundle-demo images clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 16
@@ -46,6 +46,9 @@ demo: setup ## the main job on the embedded starter pool: ask, plan, execute, ve
 
 demo-eval: setup ## the held-out set through the running appliance: orchestrated against the generalist
 	@$(IN_VENV)/python -m benchmarks.starter evaluate --config $(CONFIG)
+
+bench: setup ## the starter pool under direct, orchestrated and mixed load: a sweep of rates, tables, and a report
+	@$(IN_VENV)/python -m benchmarks.bench
 
 up: setup ## start the starter pool and the gateway, and leave them running until Ctrl-C
 	@exec $(IN_VENV)/appliance up --config $(CONFIG)
