@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
@@ -149,8 +149,3 @@ def read_result(path: Path) -> Result:
     except ValidationError as error:
         raise ConfigError(f"{file}: {describe(error)}") from None
     return Result(header, read_records(file.with_name(RECORDS)), document.get("trees") or {})
-
-
-def joined(results: Sequence[Result]) -> tuple[RequestRecord, ...]:
-    """Requests that count, of several runs of the same scenario."""
-    return tuple(record for result in results for record in result.counting)
