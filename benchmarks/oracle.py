@@ -151,7 +151,7 @@ def _row(ours_: Sequence[float], theirs: Sequence[float]) -> dict[str, Any]:
 def on_the_mock() -> dict[str, Any]:
     """Streams of 32 tokens, 50 a second, after a wait."""
     with mock_engine(FIRST_S) as url:
-        phase = OpenPhase("mock", 0.0, 30.0, poisson(10, 10, 30, seed=SEED))
+        phase = OpenPhase("mock", 0.0, 20.0, poisson(10, 10, 20, seed=SEED))
         return measured(Trial(Target(url), phase, Questions(("tick",), {"max_tokens": 32, "seed": 50})))
 
 
@@ -160,7 +160,7 @@ def on_the_pool() -> dict[str, Any]:
     texts = tuple(problem.question for problem in load() if problem.steps == 0)
     fields = {"max_tokens": 64, "min_tokens": 64, "temperature": 0}
     with running_appliance(CONFIG) as running:
-        phase = OpenPhase("pool", 0.0, 40.0, poisson(3, 3, 40, seed=SEED))
+        phase = OpenPhase("pool", 0.0, 30.0, poisson(4, 4, 30, seed=SEED))
         return measured(Trial(Target(running.url, running.api_key), phase, Questions(texts, fields)))
 
 
