@@ -15,7 +15,7 @@ ENGINE_READY := $(ENGINE_VENV)/.ready-$(ENGINE_LOCK)
 PIP_INSTALL := -m pip install --quiet --disable-pip-version-check --require-hashes
 IN_VENV := $(VENV)/bin
 
-.PHONY: help setup demo demo-eval up test test-fast check fmt starter-models lock config-docs bundle-demo images clean
+.PHONY: help setup demo demo-eval up test test-fast check fmt starter-models lock config-docs bundle-demo images clean validate-capacity
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 16
@@ -93,6 +93,9 @@ lock: ## write the lock files anew (needs uv)
 
 bundle-demo: setup ## make, verify and install a bundle of the starter pool without a network, and let it serve
 	@$(IN_VENV)/python -m benchmarks.bundle_demo
+
+validate-capacity: setup ## how far the simulator is off, against real vLLM (half an hour on a quiet machine)
+	@$(IN_VENV)/python -m benchmarks.validate_capacity
 
 images: ## build the container images with docker, podman or buildah
 	@deploy/images/build.sh
