@@ -129,8 +129,8 @@ def of_records(records: Sequence[RequestRecord]) -> Figures:
 
 
 def setup_of(profile: Profile) -> Setup:
-    """All engines on one machine."""
-    return Setup(tuple(EnginePlace(engine.model_id, engine, "cpu") for engine in profile.engines))
+    """All engines and the coordinator on one machine."""
+    return Setup(tuple(EnginePlace(e.model_id, e, "cpu") for e in profile.engines), coordinator="cpu")
 
 
 def predicted(profile: Profile, load: Load) -> Figures:

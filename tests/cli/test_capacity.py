@@ -79,7 +79,7 @@ def invoke(*arguments: str) -> Result:
 def test_a_profile_is_measured_told_and_written(door: Door, tmp_path: Path) -> None:
     out = tmp_path / "p.json"
 
-    result = invoke("--out", str(out), "--loads", "10", "--repeats", "1")
+    result = invoke("--out", str(out), "--loads", "8", "--repeats", "1")
 
     assert result.exit_code == 0, result.output
     found = load_profile(out)
@@ -95,7 +95,7 @@ def test_a_profile_is_measured_told_and_written(door: Door, tmp_path: Path) -> N
 def test_only_some_models(door: Door, tmp_path: Path) -> None:
     out = tmp_path / "p.json"
 
-    result = invoke("--out", str(out), "--loads", "10", "--repeats", "1", "--model", "starter-math")
+    result = invoke("--out", str(out), "--loads", "8", "--repeats", "1", "--model", "starter-math")
 
     assert result.exit_code == 0, result.output
     assert [each.model_id for each in load_profile(out).engines] == ["starter-math"]
@@ -139,7 +139,7 @@ def test_trees_of_an_evaluation_run(door: Door, tmp_path: Path) -> None:
         return str(file.path)
 
     out = tmp_path / "p.json"
-    taken = invoke("--out", str(out), "--loads", "10", "--repeats", "1", "--eval", run_of("b" * 32))
+    taken = invoke("--out", str(out), "--loads", "8", "--repeats", "1", "--eval", run_of("b" * 32))
     refused = invoke("--eval", run_of(""))
 
     assert taken.exit_code == 0, taken.output
