@@ -15,7 +15,7 @@ ENGINE_READY := $(ENGINE_VENV)/.ready-$(ENGINE_LOCK)
 PIP_INSTALL := -m pip install --quiet --disable-pip-version-check --require-hashes
 IN_VENV := $(VENV)/bin
 
-.PHONY: help setup demo demo-eval up test test-fast check fmt starter-models lock config-docs bundle-demo images clean validate-capacity
+.PHONY: help setup demo demo-eval eval up test test-fast check fmt starter-models lock config-docs bundle-demo images validate-capacity clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 16
@@ -47,11 +47,15 @@ demo: setup ## the main job on the embedded starter pool: ask, plan, execute, ve
 demo-eval: setup ## the held-out set through the running appliance: orchestrated against the generalist
 	@$(IN_VENV)/python -m benchmarks.starter evaluate --config $(CONFIG)
 
+eval: setup ## does it pay on the starter pool? train a router head, gate it, compare it at work, write the report
+	@$(IN_VENV)/python -m benchmarks.starter learn --config $(CONFIG)
+
 up: setup ## start the starter pool and the gateway, and leave them running until Ctrl-C
 	@exec $(IN_VENV)/appliance up --config $(CONFIG)
 
 test: setup ## every test, unit and e2e (real vLLM on the CPU)
 	@.ci/postgresql
+	@.ci/chromium
 	@$(IN_VENV)/python -m pytest -n $$(( $$(nproc) < 4 ? $$(nproc) : 4 )) -m "not e2e"
 	@$(IN_VENV)/python -m pytest -m e2e # one after the other: a dozen engines on few cores starve each other
 

@@ -99,7 +99,7 @@ def _ours(engine: str, scratch: Path, core: int | None, name: str = OURS, audit:
 @contextmanager
 def _router(engine: str, scratch: Path, core: int | None) -> Iterator[Running]:
     port = free_port()
-    argv = [str(_environment(ROUTER) / "bin" / "vllm-router"), "--worker-urls", engine, "--port", str(port)]
+    argv = [str(environment(ROUTER) / "bin" / "vllm-router"), "--worker-urls", engine, "--port", str(port)]
     argv += ["--prometheus-port", str(free_port()), "--log-level", "warning"]
     with _process(argv, core, {}, scratch / "vllm-router.log") as running:
         target = Target(ROUTER, f"http://127.0.0.1:{port}", _KEY)
@@ -111,7 +111,7 @@ def _router(engine: str, scratch: Path, core: int | None) -> Iterator[Running]:
 def _litellm(engine: str, scratch: Path, core: int | None) -> Iterator[Running]:
     port, config = free_port(), scratch / "litellm.yaml"
     config.write_text(_LITELLM_CONFIG.format(model=MODEL, engine=engine, key=_KEY), encoding="utf-8")
-    argv = [str(_environment("litellm") / "bin" / "litellm"), "--config", str(config), "--port", str(port)]
+    argv = [str(environment("litellm") / "bin" / "litellm"), "--config", str(config), "--port", str(port)]
     argv += ["--host", "127.0.0.1", "--num_workers", "1"]
     with _process(argv, core, _QUIET, scratch / "litellm.log") as running:
         target = Target(LITELLM, f"http://127.0.0.1:{port}", _KEY)
@@ -127,7 +127,7 @@ _STARTERS: Mapping[str, Callable[[str, Path, int | None], AbstractContextManager
 }
 
 
-def _environment(peer: str) -> Path:
+def environment(peer: str) -> Path:
     """The peer's own environment, made the first time."""
     place = PEERS / peer
     if not (place / "bin" / "python").exists():
