@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict, replace
+from typing import Any
 
 import pytest
 
@@ -19,7 +20,7 @@ def profile() -> Profile:
     return Profile((engine("a"), engine("b")), of_class)
 
 
-def rows(factor: float) -> list[dict[str, object]]:
+def rows(factor: float) -> list[dict[str, Any]]:
     """What the simulator says, twice, with all times `factor` times as long."""
     found = []
     slo_s = validate.slo_of(profile(), "mixed")

@@ -9,9 +9,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from click.testing import Result
 from pydantic import TypeAdapter
-from typer.testing import CliRunner
+from typer.testing import CliRunner, Result
 
 from appliance.capacity.engine_profile import Source
 from appliance.capacity.profile_file import load_profile
