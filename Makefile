@@ -15,7 +15,8 @@ ENGINE_READY := $(ENGINE_VENV)/.ready-$(ENGINE_LOCK)
 PIP_INSTALL := -m pip install --quiet --disable-pip-version-check --require-hashes
 IN_VENV := $(VENV)/bin
 
-.PHONY: help setup demo demo-eval bench up test test-fast check fmt starter-models lock config-docs bundle-demo images clean
+.PHONY: help setup demo demo-eval eval bench up test test-fast check fmt starter-models lock config-docs bundle-demo \
+  images validate-capacity clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 16
@@ -50,11 +51,15 @@ demo-eval: setup ## the held-out set through the running appliance: orchestrated
 bench: setup ## the starter pool under direct, orchestrated and mixed load: a sweep of rates, tables, and a report
 	@$(IN_VENV)/python -m benchmarks.bench
 
+eval: setup ## does it pay on the starter pool? train a router head, gate it, compare it at work, write the report
+	@$(IN_VENV)/python -m benchmarks.starter learn --config $(CONFIG)
+
 up: setup ## start the starter pool and the gateway, and leave them running until Ctrl-C
 	@exec $(IN_VENV)/appliance up --config $(CONFIG)
 
 test: setup ## every test, unit and e2e (real vLLM on the CPU)
 	@.ci/postgresql
+	@.ci/chromium
 	@$(IN_VENV)/python -m pytest -n $$(( $$(nproc) < 4 ? $$(nproc) : 4 )) -m "not e2e"
 	@$(IN_VENV)/python -m pytest -m e2e # one after the other: a dozen engines on few cores starve each other
 
@@ -96,6 +101,9 @@ lock: ## write the lock files anew (needs uv)
 
 bundle-demo: setup ## make, verify and install a bundle of the starter pool without a network, and let it serve
 	@$(IN_VENV)/python -m benchmarks.bundle_demo
+
+validate-capacity: setup ## how far the simulator is off, against real vLLM (half an hour on a quiet machine)
+	@$(IN_VENV)/python -m benchmarks.validate_capacity
 
 images: ## build the container images with docker, podman or buildah
 	@deploy/images/build.sh

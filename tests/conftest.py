@@ -1,15 +1,19 @@
-"""Fixtures of several rooms: the fake NVML library, compiled once; a PostgreSQL, started once."""
+"""Fixtures of several rooms: the fake NVML library, compiled once; a PostgreSQL and a browser, started once."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 from hypothesis import settings
 
 from tests.fakes import nvml, postgresql
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser
 
 # The same examples in every run; to look for new ones: `pytest --hypothesis-profile=search`.
 settings.register_profile("search", settings())
@@ -45,6 +49,19 @@ def postgresql_cluster() -> Iterator[postgresql.Cluster]:
         pytest.skip(postgresql.MISSING)
     with postgresql.running(bin_dir) as cluster:
         yield cluster
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    from tests.fakes import chromium  # its driver is for these tests alone
+
+    executable = chromium.program()
+    if executable is None:
+        if os.environ.get(chromium.REQUIRE):
+            pytest.fail(f"{chromium.MISSING}, and {chromium.REQUIRE} is set")
+        pytest.skip(chromium.MISSING)
+    with chromium.running(executable) as started:
+        yield started
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])

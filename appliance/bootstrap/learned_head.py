@@ -9,12 +9,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from appliance.config import Settings
+from appliance.domain.endpoint import EngineTask
 from appliance.domain.model import Model
 from appliance.errors import ConfigError
 
 if TYPE_CHECKING:
     from appliance.bootstrap.router_heads import HeadFiles
     from appliance.learning.chooser import LearnedChooser
+    from appliance.learning.head import Card
 
 logger = logging.getLogger(__name__)
 
@@ -35,6 +37,7 @@ def pool_digest(models: Mapping[str, Model]) -> str:
 
 def learned_chooser(settings: Settings, models: Mapping[str, Model]) -> LearnedChooser | None:
     """The promoted head, or in shadow the candidate; None where none counts, and the log says why."""
+    check_embedder(settings, models)
     use, directory = settings.coordinator.learned.use, heads_directory(settings)
     if use == "off" or not directory.exists():
         return None
@@ -51,10 +54,40 @@ def learned_chooser(settings: Settings, models: Mapping[str, Model]) -> LearnedC
         logger.warning("the learned head does not decide: %s; `appliance router promote` lets it again", standing.off)
         return None
     kept = files.read(head_id)
-    if kept.card.pool != pool_digest(models):
-        logger.warning("learned head %s was made for another pool and does not count; train another one", head_id)
+    if (problem := strangeness(settings, models, kept.card)) is not None:
+        logger.warning(
+            "learned head %s was made for another %s and does not count; train another one", head_id, problem
+        )
         return None
-    return LearnedChooser(head_id, kept.head, kept.card, use == "shadow", lambda reason: _turn_off(files, reason))
+    return LearnedChooser(
+        head_id,
+        kept.head,
+        kept.card,
+        use == "shadow",
+        lambda reason: _turn_off(files, reason),
+        settings.coordinator.learned.embed_timeout_s,
+    )
+
+
+def check_embedder(settings: Settings, models: Mapping[str, Model]) -> None:
+    """Raises ConfigError where the model that is to embed prompts does not embed."""
+    embedder = settings.coordinator.learned.embedder
+    if embedder is not None and models[embedder].task is not EngineTask.EMBED:
+        raise ConfigError(
+            f"{settings.source}: coordinator.learned.embedder: {embedder} does not embed but {models[embedder].task}; "
+            "name a model whose manifest says `task: embed`, or leave it out"
+        )
+
+
+def strangeness(settings: Settings, models: Mapping[str, Model], card: Card) -> str | None:
+    """What a head was made for that is not there today; None where it holds."""
+    if card.pool != pool_digest(models):
+        return f"pool ({', '.join(card.pool_models)})"
+    if card.embedder != (settings.coordinator.learned.embedder or ""):
+        return f"embedder ({card.embedder or 'none'})"
+    if card.embedder and card.embedder_revision != models[card.embedder].revision:
+        return f"revision of {card.embedder}"
+    return None
 
 
 def _turn_off(files: HeadFiles, reason: str) -> None:

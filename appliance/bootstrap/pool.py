@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import PurePath
 
+from appliance.bootstrap.measured_skills import with_measured_skills
 from appliance.catalog.loader import find, load_catalog, weights_bytes
 from appliance.catalog.store import verify as verify_model
 from appliance.config import PoolMember, Settings
@@ -13,9 +14,13 @@ from appliance.domain.placement import PoolEntry
 
 
 def pool_models(settings: Settings) -> Mapping[str, Model]:
-    """The models of the pool by id, in the configuration's order. Raises CatalogError."""
+    """The models of the pool by id, in the configuration's order, with skills as they were measured here.
+
+    Raises CatalogError, and ConfigError where what was measured can't be read.
+    """
     catalog = load_catalog(settings.models.catalog)
-    return {member.model: find(catalog, member.model) for member in settings.pool}
+    listed = {member.model: find(catalog, member.model) for member in settings.pool}
+    return with_measured_skills(listed, settings.data_dir)
 
 
 def pool_entries(settings: Settings, models: Mapping[str, Model]) -> tuple[PoolEntry, ...]:

@@ -76,6 +76,8 @@ class HeadFiles:
             card = _CARDS.validate_json((place / _CARD).read_bytes())
             tensors = load_tensors((place / _WEIGHTS).read_bytes())
             head = Head(card.arms, tensors["weights"], tensors["bias"], tensors["mean"], tensors["scale"])
+            if bool(head.embedding_size) is not bool(card.embedder):
+                raise ValueError("its card does not say by which model it takes embeddings")
         except (OSError, ValidationError, SafetensorError, KeyError, ValueError) as error:
             raise ConfigError(f"{place}: is no head that can be used ({_short(error)}); train another one") from None
         if (card.version, card.features) != (CARD_VERSION, FEATURES_VERSION):

@@ -42,7 +42,9 @@ class GatewayValues(Where):
     )
     """What a pod asks for, and the most that it gets."""
     data: Claim = Claim(enabled=True, size="10Gi")
-    """The data directory: the SQLite ledger where there is no database (kept if enabled), else the journal only."""
+    """The data directory, kept if enabled: the audit chain, the journal and, where there is no database, the SQLite
+    ledger. With a database each gateway has a volume of its own, and the gateways are a StatefulSet; off, they are a
+    Deployment, and each pod's audit chain goes with it."""
     files: Name = ""
     """ConfigMap of yours, at /etc/appliance/files: what `config.policy.files` and `config.access` name (`jwks_file`,
     `ca_file`)."""

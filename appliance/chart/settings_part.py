@@ -14,21 +14,26 @@ SET_BY_CHART: Mapping[str, tuple[str, ...]] = {
     "server": ("host", "port", "api_key_file", "open_paths", "tls"),
     "access": ("pepper_file",),
     "engines": ("python", "first_port"),
+    "ledger.audit": ("key_file",),
     "ledger": ("file", "url", "url_file", "journal_file"),
 }
-"""Section (empty: the top level) → keys that the chart sets, so that its values may not."""
+"""Section (empty: the top level) → keys that the chart sets, so that its values may not. Inner ones come first."""
 
 
 def without_chart_keys(document: Mapping[str, Any]) -> dict[str, Any]:
     """A configuration as it may stand in values."""
     kept = deepcopy(dict(document))
     for section, keys in SET_BY_CHART.items():
-        owner = kept if not section else kept.get(section)
+        around: dict[str, Any] = kept
+        owner: Any = kept
+        name = ""
+        for name in filter(None, section.split(".")):
+            around, owner = owner, owner.get(name) if isinstance(owner, dict) else None
         if isinstance(owner, dict):
             for key in keys:
                 owner.pop(key, None)
-        if section and owner == {}:
-            del kept[section]
+            if name and not owner:
+                del around[name]
     return kept
 
 
@@ -47,7 +52,9 @@ def config_schema() -> tuple[dict[str, Any], dict[str, Any]]:
     definitions = schema.pop("$defs")
     del schema["required"], schema["$schema"], schema["title"]
     for section, keys in SET_BY_CHART.items():
-        owner = schema if not section else definitions[_definition(schema, section)]
+        owner = schema
+        for name in filter(None, section.split(".")):
+            owner = definitions[_definition(owner, name)]
         for key in keys:
             owner["properties"].pop(key, None)
         if "required" in owner:

@@ -90,7 +90,7 @@ class BundledDatabase(Part):
 
 
 class DatabaseValues(Part):
-    """Where traces, usage, keys and the audit are kept."""
+    """Where traces, usage and keys are kept."""
 
     kind: Literal["sqlite", "external", "bundled"] = "sqlite"
     """`sqlite`: a file in the data directory of the only gateway. `external`: a PostgreSQL that is there. `bundled`: a
@@ -105,5 +105,6 @@ class SecretsValues(Part):
     """The keys of the appliance."""
 
     existing_secret: Name = ""
-    """Secret with `api-keys` (one per line), `pack-key`, `pepper` and `salt` (32 bytes or more each) and, for scraping,
-    `metrics-key` (one of the API keys). Empty: one is made of random ones, and kept."""
+    """Secret with `api-keys` (one per line), `pack-key`, `pepper` and `salt` (32 bytes or more each), `audit-key` (32
+    bytes or more, in hexadecimal) and, for scraping, `metrics-key` (one of the API keys). Empty: one is made of random
+    ones, and kept."""

@@ -46,7 +46,7 @@ class HelmValues(Part):
     models: ModelsValues = ModelsValues()
     """Weights and manifests."""
     database: DatabaseValues = DatabaseValues()
-    """Where traces, usage, keys and the audit are kept."""
+    """Where traces, usage and keys are kept."""
     secrets: SecretsValues = SecretsValues()
     """The keys of the appliance."""
     network_policy: NetworkPolicyValues = NetworkPolicyValues()

@@ -74,7 +74,7 @@ def calibrate(
             labelled,
             verifiers,
             options.sampling_of(Role.VERIFIER),
-            lambda model_id, ask: _reading(connection, model_id, ask),
+            lambda model_id, ask: reading(connection, model_id, ask),
             at_once=at_once,
             done=lambda: progress.advance(bar),
         )
@@ -85,7 +85,7 @@ def calibrate(
     _show(made, file, as_json=as_json)
 
 
-def _reading(connection: Connection, model_id: str, ask: Ask) -> Reading:
+def reading(connection: Connection, model_id: str, ask: Ask) -> Reading:
     """One call of a model by its name, through the public door."""
     body: dict[str, Any] = {"model": model_id, "messages": [dict(m) for m in ask.messages], **ask.params}
     if ask.max_tokens is not None:

@@ -68,7 +68,7 @@ def _said(model: Model) -> list[tuple[str, str]]:
         ("repository", model.repository),
         ("revision", model.revision),
         ("roles", ", ".join(sorted(role.value for role in model.roles))),
-        ("skills", skills and f"{skills} (prior, 0 to 1)"),
+        ("skills", skills and f"{skills} (0 to 1; a prior until `appliance models onboard` measured it)"),
         ("prompts", model.prompt_set),
         ("tool parser", model.tool_parser or ""),
         ("reasoning parser", model.reasoning_parser or ""),

@@ -1,4 +1,4 @@
-"""`appliance models list|show|verify|add`: the catalog, and the weights on disk."""
+"""`appliance models list|show|verify|add|onboard`: the catalog, and the weights on disk."""
 
 from __future__ import annotations
 
@@ -10,11 +10,13 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 
+from appliance.bootstrap.measured_skills import with_measured_skills
 from appliance.bootstrap.planning import with_geometry
 from appliance.catalog.draft import draft, id_of, publish, refuse_taken
 from appliance.catalog.loader import find, load_catalog
 from appliance.catalog.manifest import model_files
 from appliance.catalog.store import problems
+from appliance.cli import onboard
 from appliance.cli.byte_bar import byte_bar
 from appliance.cli.door import WRONG_INPUT, complain
 from appliance.cli.model_facts import facts, summary
@@ -25,6 +27,7 @@ from appliance.domain.model import Role
 from appliance.errors import ConfigError
 
 commands = typer.Typer(help="The catalog, and the weights on disk.", no_args_is_help=True)
+commands.command("onboard")(onboard.onboard)
 
 
 @commands.command("list")
@@ -48,6 +51,7 @@ def show_(
     """Show all of a model: manifest, shape, bytes of its weights and of its KV cache."""
     settings = settings_of(config)
     model = find(load_catalog(settings.models.catalog), model_id)
+    model = with_measured_skills({model_id: model}, settings.data_dir)[model_id]
     model = with_geometry(model, settings.models.store / model_id)
     document = facts(model)
     if as_json:

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import json
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from appliance.bootstrap.learned_head import heads_directory, pool_digest
+from appliance.bootstrap.learned_head import check_embedder, heads_directory, pool_digest, strangeness
 from appliance.bootstrap.pool import pool_models
+from appliance.cli.connection import Connection, locate
 from appliance.cli.door import RUNTIME_FAILURE, complain
-from appliance.cli.options import ConfigOption, JsonOption, settings_of
+from appliance.cli.options import ConfigOption, JsonOption, KeyFileOption, UrlOption, settings_of
 from appliance.config import Settings
-from appliance.errors import ConfigError
+from appliance.errors import ConfigError, EngineUnavailable
 from appliance.evaluation.run_file import read_run
 from appliance.evaluation.suite import load_suite
 
@@ -26,6 +28,8 @@ commands = typer.Typer(help="The learned router: a small head that chooses how t
 
 HeadOption = Annotated[str | None, typer.Option("--head", help="Id of a head. Default: the newest candidate.")]
 _HELD_OUT = 0.3
+_AT_ONCE = 32
+"""Texts of one call for embeddings."""
 
 
 @commands.command()
@@ -43,11 +47,16 @@ def train(
     generations: Annotated[int, typer.Option(min=0, max=10_000, help="Of the evolution; 0: regression alone.")] = 150,
     as_json: JsonOption = False,
     config: ConfigOption = None,
+    url: UrlOption = None,
+    key_file: KeyFileOption = None,
 ) -> None:
-    """Train a head on what was logged, and let the gate judge it; exit code 1 where the gate does not open."""
+    """Train a head on what was logged, and let the gate judge it; exit code 1 where the gate does not open.
+
+    With `coordinator.learned.embedder` the running appliance embeds the prompts; else no appliance is needed.
+    """
     from appliance.bootstrap.router_heads import HeadFiles
     from appliance.learning.examples import usual_worth
-    from appliance.learning.features import HASHED
+    from appliance.learning.features import HASHED, SIZE
     from appliance.learning.features import VERSION as FEATURES
     from appliance.learning.head import Card
     from appliance.learning.promotion import Answer, ruling
@@ -58,10 +67,14 @@ def train(
     training, held_out, notes = _examples(
         run_file, suite_file, held_out_run, held_out_suite, settings.coordinator.virtual_model
     )
+    embedder = settings.coordinator.learned.embedder or ""
+    if embedder:
+        check_embedder(settings, models)
+        connection = locate(config, url, key_file)
+        training, held_out = (_with_embeddings(connection, embedder, part) for part in (training, held_out))
     worth = usual_worth(training) if worth is None else worth
     trained = train_head(training, worth, seed=seed, generations=generations)
     judged = ruling(trained.head, held_out, worth, training_tasks=len(training.items), evidence=trained.evidence)
-    scale = trained.head.scale[HASHED:]
     card = Card(
         version=1,
         features=FEATURES,
@@ -73,8 +86,10 @@ def train(
         gpu_second_worth=worth,
         seed=seed,
         made_unix_s=time.time(),
-        feature_mean=tuple(map(float, trained.head.mean[HASHED:])),
-        feature_scale=tuple(map(float, scale)),
+        embedder=embedder,
+        embedder_revision=models[embedder].revision if embedder else "",
+        feature_mean=tuple(map(float, trained.head.mean[HASHED:SIZE])),
+        feature_scale=tuple(map(float, trained.head.scale[HASHED:SIZE])),
         metrics=trained.metrics,
         gate=judged.as_document(),
     )
@@ -100,9 +115,8 @@ def promote(head: HeadOption = None, config: ConfigOption = None) -> None:
     if kept.card.gate.get("answer") != "promoted":
         reasons = "; ".join(kept.card.gate.get("reasons", ())) or "it was never judged"
         raise ConfigError(f"head {kept.head_id}: the gate did not open for it: {reasons}")
-    if kept.card.pool != pool_digest(pool_models(settings)):
-        pool = ", ".join(kept.card.pool_models)
-        raise ConfigError(f"head {kept.head_id}: was made for another pool ({pool}); train one for this pool")
+    if (problem := strangeness(settings, pool_models(settings), kept.card)) is not None:
+        raise ConfigError(f"head {kept.head_id}: was made for another {problem}; train one for this pool")
     files.promote(kept.head_id)
     typer.echo(f"head {kept.head_id} decides from the next start of the appliance on")
 
@@ -138,12 +152,15 @@ def explain(
     prompt: Annotated[str, typer.Argument(help="What would be asked.", show_default=False)],
     head: HeadOption = None,
     config: ConfigOption = None,
+    url: UrlOption = None,
+    key_file: KeyFileOption = None,
 ) -> None:
     """What a head would choose for a prompt, and what speaks for it."""
     from appliance.learning.features import features
 
     _, _, kept = _chosen(head, config)
-    vector = features(prompt)
+    embedder = kept.card.embedder
+    vector = features(prompt, _embeddings(locate(config, url, key_file), embedder, [prompt])[0] if embedder else ())
     choice = kept.head.choose(vector)
     assert choice is not None, "a head has arms"
     ranked = sorted(choice.scores, key=lambda pair: -pair[1])
@@ -174,6 +191,29 @@ def _examples(
     cleaned, leaked = without_leaks(training, suite.tasks, other)
     notes = [f"{len(leaked)} training tasks stand in the held-out suite too, or nearly, and were left out"]
     return cleaned, held_out, notes if leaked else []
+
+
+def _with_embeddings(connection: Connection, embedder: str, examples: Examples) -> Examples:
+    vectors = _embeddings(connection, embedder, [item.text for item in examples.items])
+    items = tuple(replace(item, embedding=vector) for item, vector in zip(examples.items, vectors, strict=True))
+    return replace(examples, items=items)
+
+
+def _embeddings(connection: Connection, embedder: str, texts: list[str]) -> list[tuple[float, ...]]:
+    """Of each text what the head sees of it, through the public door."""
+    from appliance.learning.features import part_seen
+
+    vectors: list[tuple[float, ...]] = []
+    for start in range(0, len(texts), _AT_ONCE):
+        body = {"model": embedder, "input": [part_seen(text) for text in texts[start : start + _AT_ONCE]]}
+        with connection.post("/v1/embeddings", body) as reply:
+            document = json.load(reply.body)
+        try:
+            found = sorted(document["data"], key=lambda entry: int(entry["index"]))
+            vectors += [tuple(map(float, entry["embedding"])) for entry in found]
+        except (KeyError, TypeError, ValueError):
+            raise EngineUnavailable(f"{embedder} answered in a shape that is no embedding") from None
+    return vectors
 
 
 def _files(config: Path | None) -> HeadFiles:

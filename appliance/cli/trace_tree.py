@@ -16,6 +16,7 @@ ROLE_STYLES = {
     Role.VERIFIER: "yellow",
     Role.SYNTHESIZER: "blue",
     Role.GENERALIST: "blue",
+    Role.ROUTER: "dim",
 }
 OUTCOME_STYLES = {
     Outcome.OK: "green",

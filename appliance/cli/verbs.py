@@ -29,6 +29,7 @@ VERBS: Final[Mapping[str, str]] = {
     "keys": "keys:commands",
     "policy": "policy:commands",
     "chart": "chart:commands",
+    "capacity": "capacity:commands",
     "eval": "eval:commands",
     "router": "router:commands",
     "bench": "bench:commands",

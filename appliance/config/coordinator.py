@@ -83,6 +83,11 @@ class LearnedSettings(Section):
     use: Literal["promoted", "shadow", "off"] = "promoted"
     """`promoted`: the promoted head decides, where there is one. `shadow`: the newest candidate decides on paper only,
     and traces and metrics show what it would have done. `off`: no head is asked."""
+    embedder: Identifier | None = None
+    """Model of the pool whose embedding of the prompt heads take beside its text: one call of `/v1/embeddings`, made
+    where no rule decided. A head made with another one, or with none, does not count. Null: text alone."""
+    embed_timeout_s: float = Field(0.25, gt=0, le=10)
+    """Where the embedding takes longer, or fails, the head is not asked and the trace says so."""
 
 
 class CoordinatorSettings(Section):
@@ -137,6 +142,8 @@ class CoordinatorSettings(Section):
             named += [(f"effort.{effort.value}.strategies", name) for name in allows.strategies or ()]
         yield from (unknown(key, name, known) for key, name in named if name not in known)
         yield from rule_problems(self.rules, known)
+        if self.learned.embedder is not None:
+            yield from unknown_models("learned.embedder", (self.learned.embedder,), pool)
         yield from self.cascade.problems(known, can_plan=can_plan)
         for key, models in (
             ("cascade.models", self.cascade.models),

@@ -9,7 +9,7 @@ from pydantic import Field
 from appliance.config.routing import unknown
 from appliance.config.section import Section
 from appliance.domain.identifier import Identifier
-from appliance.domain.strategy import CASCADE, PLAN_EXECUTE_VERIFY
+from appliance.domain.strategy import CASCADE, PLANNED
 
 
 class CascadeSettings(Section):
@@ -30,7 +30,7 @@ class CascadeSettings(Section):
             yield unknown("cascade.then", self.then, known)
         if self.then == CASCADE:
             yield "coordinator.cascade.then: a cascade can't go on with itself; name more models instead"
-        if self.then == PLAN_EXECUTE_VERIFY and not can_plan:
+        if self.then in PLANNED and not can_plan:
             yield "coordinator.cascade.then: nobody plans; give roles.planner a model, or name another strategy"
 
 

@@ -7,7 +7,7 @@ import hashlib
 import hmac
 import logging
 import time
-from collections.abc import AsyncGenerator, Callable, Collection, Mapping
+from collections.abc import AsyncGenerator, Callable, Collection, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import replace
 from functools import partial
@@ -19,6 +19,7 @@ from appliance.coordinator.admission import Admission
 from appliance.coordinator.budget import Budget
 from appliance.coordinator.calls import Caller
 from appliance.coordinator.casting import check_offered, check_roles, recast
+from appliance.coordinator.embedding import NOT_EMBEDDED, Embedded, embedded
 from appliance.coordinator.options import CoordinatorOptions
 from appliance.coordinator.permission import permitted
 from appliance.coordinator.prompt_set import PromptSet
@@ -61,7 +62,20 @@ class TraceSink(Protocol):
 class Learned(Protocol):
     """What the coordinator needs of `learning.chooser.LearnedChooser`."""
 
-    def choose(self, text: str, strategies: Collection[str], *, live: bool = True) -> HeadChoice | None:
+    @property
+    def embedder(self) -> str:
+        """The model whose embedding of a prompt it takes; empty: none."""
+
+    @property
+    def embed_timeout_s(self) -> float:
+        """How long that embedding may take."""
+
+    def embedded(self, text: str) -> str:
+        """What of a prompt is to be embedded."""
+
+    def choose(
+        self, text: str, strategies: Collection[str], embedding: Sequence[float] = (), *, live: bool = True
+    ) -> HeadChoice | None:
         """A strategy among those that can be had; None where the head says nothing."""
 
     def ended(self, *, well: bool) -> None:
@@ -146,7 +160,7 @@ class Coordinator:
         """How the request would be answered now, and what that takes; nothing runs. Raises RequestError."""
         identity = Identity("", "", tenant.name, request.model, self._wall_clock())
         run = self._open(request, tenant, identity, NO_JOURNAL)
-        return self.admission.preview(run.tree, self._decide(run, live=False), run.options, run.accounts)
+        return self.admission.preview(run.tree, self._decide(run, NOT_EMBEDDED, live=False), run.options, run.accounts)
 
     async def close(self) -> None:
         """Cancel what runs and wait until its traces are saved."""
@@ -229,7 +243,7 @@ class Coordinator:
 
     async def _answered(self, run: Run) -> tuple[str, str]:
         """The strategy that answered and the finish reason."""
-        decision = self._decide(run)
+        decision = self._decide(run, await self._embedded(run))
         decision = run.admitted(decision)
         if decision.strategy == DIRECT and not run.options.permits(DIRECT):
             raise Overloaded(f"{decision.reasons[-1]}; the policy does not allow {DIRECT}", retry_after_s=1.0)
@@ -244,17 +258,30 @@ class Coordinator:
                 raise _for_caller(failure) from failure
             return DIRECT, await self._fall_back(run, failure)
 
-    def _decide(self, run: Run, *, live: bool = True) -> Decision:
+    async def _embedded(self, run: Run) -> Embedded:
+        """The prompt's embedding, where a learned head takes one and is to be asked."""
+        head, request = self._learned, run.request
+        if head is None or not head.embedder or request.model != self._virtual_model:
+            return NOT_EMBEDDED
+        if not self._router_of(run).asks_head(request, run.recorder.identity.tenant):
+            return NOT_EMBEDDED
+        return await embedded(run, head.embedder, head.embedded(request.messages[-1].content), head.embed_timeout_s)
+
+    def _router_of(self, run: Run) -> Router:
+        own = run.request.model_for or run.options.permitted is not None
+        return Router(run.options, self._strategies) if own else self._routers[run.request.effort]
+
+    def _decide(self, run: Run, prompt: Embedded, *, live: bool = True) -> Decision:
         request = run.request
         if request.model != self._virtual_model and request.model not in self._prompt_sets:
             known = ", ".join((self._virtual_model, *sorted(self._prompt_sets)))
             raise UnknownModel(f"there is no model {request.model!r} here; known: {known}", param="model")
         check_offered(request, run.options)
         if request.model == self._virtual_model:
-            own = request.model_for or run.options.permitted is not None
-            router = Router(run.options, self._strategies) if own else self._routers[request.effort]
-            suggest = no_head if self._learned is None else partial(self._learned.choose, live=live)
-            return router.decide(request, run.recorder.identity.tenant, suggest)
+            head = self._learned
+            suggest = no_head if head is None else partial(head.choose, embedding=prompt.vector, live=live)
+            decision = self._router_of(run).decide(request, run.recorder.identity.tenant, suggest)
+            return replace(decision, reasons=(*decision.reasons, prompt.note)) if prompt.note else decision
         for name, what, chosen in (
             ("strategy", "strategies", request.strategy is not None),
             ("model_for", "roles", bool(request.model_for)),

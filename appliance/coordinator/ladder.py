@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 from appliance.coordinator.options import CoordinatorOptions
-from appliance.domain.strategy import BEST_OF_N, PLAN_EXECUTE_VERIFY, SELF_CONSISTENCY
+from appliance.domain.strategy import BEST_OF_N, PLAN_EXECUTE, PLANNED, SELF_CONSISTENCY
 
 WHOLE = ""
 FEWER_CANDIDATES = "fewer candidates"
@@ -16,11 +16,13 @@ NO_VERIFICATION = "no verification"
 
 def rungs(strategy: str, options: CoordinatorOptions) -> Iterator[tuple[str, CoordinatorOptions]]:
     """Steps and the options under them; each step keeps what the ones before it left out. The first is the whole."""
+    if strategy == PLAN_EXECUTE:
+        options = options.unverified()
     yield WHOLE, options
     if fewer := _fewer_candidates(strategy, options):
         yield FEWER_CANDIDATES, fewer
     verification = options.verification
-    if strategy == PLAN_EXECUTE_VERIFY:
+    if strategy in PLANNED:
         if verification.repair_attempts or verification.replans:
             verification = replace(verification, repair_attempts=0, replans=0)
             yield NO_REPAIRS, replace(options, verification=verification)

@@ -209,6 +209,10 @@ class CoordinatorOptions:
         cascade = self.cascade if goes_on else replace(self.cascade, then=None)
         return replace(self, permitted=strategies, cascade=cascade)
 
+    def unverified(self) -> CoordinatorOptions:
+        """The same, with results taken as they come."""
+        return replace(self, verification=replace(self.verification, enabled=False))
+
     def at(self, effort: Effort) -> CoordinatorOptions:
         """What holds for requests of this effort."""
         limits = self.efforts.get(effort, EffortLimits())

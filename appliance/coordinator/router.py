@@ -10,7 +10,7 @@ What is wanted:
 
 Whether it can be had:
 6. The tenant's policy and the effort must allow it.
-7. `plan_execute_verify` needs a planner and executors; it alone keeps tools and a form besides `direct`.
+7. The strategies that plan need a planner and executors; they alone keep tools and a form besides `direct`.
 What can't is answered by `easy` where that can, else directly; a caller who chose it is told so. Where a policy leaves
 none of these, the first strategy that it allows and that can be had answers, or the request is refused.
 """
@@ -24,7 +24,7 @@ from dataclasses import replace
 from appliance.coordinator.options import CoordinatorOptions, Roles
 from appliance.coordinator.rule_match import Matcher
 from appliance.domain.request import ChatRequest
-from appliance.domain.strategy import DIRECT, PASSTHROUGH, PLAN_EXECUTE_VERIFY, HeadChoice
+from appliance.domain.strategy import DIRECT, PASSTHROUGH, PLANNED, HeadChoice
 from appliance.domain.trace import Decision
 from appliance.errors import ConfigError, InvalidRequest, NotAllowed
 
@@ -69,6 +69,11 @@ class Router:
             return Decision(head.strategy, (head.reason,), head.strategy, head_decided=True)
         usual = self._possible(self._by_default(request), request)
         return usual if head is None else replace(usual, head_strategy=head.strategy)
+
+    def asks_head(self, request: ChatRequest, tenant: str) -> bool:
+        """Whether a learned head would be asked: nothing that comes before it decides."""
+        kept = next(_one_call_reasons(request, self._options.roles), None)
+        return request.strategy is None and kept is None and self._by_rule(request, tenant) is None
 
     def _chosen(self, request: ChatRequest) -> str | None:
         name = request.strategy
@@ -122,9 +127,9 @@ class Router:
         allowed = self._options.allowed
         if allowed is not None and name not in allowed and name != DIRECT:
             return f"effort {request.effort.value} does not allow {name}"
-        if name == PLAN_EXECUTE_VERIFY and not self._can_plan:
+        if name in PLANNED and not self._can_plan:
             return "no planner and executors are configured"
-        if name not in (DIRECT, PLAN_EXECUTE_VERIFY) and (field := next(_form_fields(request), None)):
+        if name not in (DIRECT, *PLANNED) and (field := next(_form_fields(request), None)):
             return f"{name} can't keep {field}"
         return ""
 

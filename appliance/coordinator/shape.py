@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from appliance.coordinator.options import CoordinatorOptions
 from appliance.coordinator.statistics import StrategyFigures
 from appliance.domain.model import Role
-from appliance.domain.strategy import BEST_OF_N, CASCADE, PASSTHROUGH, PLAN_EXECUTE_VERIFY, SELF_CONSISTENCY
+from appliance.domain.strategy import BEST_OF_N, CASCADE, PASSTHROUGH, PLANNED, SELF_CONSISTENCY
 
 Counts = Mapping[tuple[Role, str], float]
 
@@ -35,7 +35,7 @@ def expected_shape(
     """Of a request of so many characters. `model` answers it in one call where the strategy does; `tasks` of a plan
     that is known already.
     """
-    planned = strategy == PLAN_EXECUTE_VERIFY
+    planned = strategy in PLANNED
     expected = float(tasks) if tasks is not None else min(figures.tasks_of(chars), options.budget.tasks)
     reckoned = _reckoned(strategy, options, model, expected)
     if not figures.requests or strategy == PASSTHROUGH:
@@ -60,7 +60,7 @@ def _reckoned(strategy: str, options: CoordinatorOptions, model: str, tasks: flo
     """Of a strategy that was not seen yet."""
     generalists, roles = options.roles.generalist, options.roles
     verdicts = {(Role.VERIFIER, roles.verifier[0]): 1.0} if options.verification.enabled and roles.verifier else {}
-    if strategy == PLAN_EXECUTE_VERIFY:
+    if strategy in PLANNED:
         return _reckoned_plan(options, tasks)
     if strategy == BEST_OF_N:
         drawn = _drawn(options.best_of_n.models or generalists[:1], options.best_of_n.candidates)
@@ -97,7 +97,7 @@ def _reckoned_plan(options: CoordinatorOptions, tasks: float) -> Counts:
 def _most(strategy: str, options: CoordinatorOptions, tasks: float) -> Mapping[Role, float]:
     """The most calls of a role that the options allow, where they do limit it."""
     verification = options.verification
-    if strategy == PLAN_EXECUTE_VERIFY:
+    if strategy in PLANNED:
         attempts = tasks * (1 + verification.repair_attempts) * (1 + verification.replans)
         return {Role.EXECUTOR: attempts, Role.VERIFIER: attempts if verification.enabled else 0.0}
     if strategy == BEST_OF_N:

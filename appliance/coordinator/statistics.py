@@ -164,6 +164,8 @@ class Statistics:
     def _learn_shape(self, figures: StrategyFigures, trace: Trace, chars: int) -> None:
         counts: dict[tuple[Role, str], int] = {}
         for call in trace.calls:
+            if call.role is Role.ROUTER:
+                continue  # it is over before the request is admitted
             counts[call.role, call.model_id] = counts.get((call.role, call.model_id), 0) + 1
         for key in figures.calls.keys() | counts.keys():
             # Requests before the first call of a kind had none of it.

@@ -19,6 +19,8 @@ class Role(StrEnum):
     SYNTHESIZER = "synthesizer"
     GENERALIST = "generalist"
     """Answers the whole question in one call: the direct strategy, and the fallback of every other one."""
+    ROUTER = "router"
+    """Embeds a prompt for the learned head. No model is given this role: `coordinator.learned.embedder` names it."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,9 +10,12 @@ CASCADE: Final = "cascade"
 BEST_OF_N: Final = "best_of_n"
 SELF_CONSISTENCY: Final = "self_consistency"
 PLAN_EXECUTE_VERIFY: Final = "plan_execute_verify"
+PLAN_EXECUTE: Final = "plan_execute"
 
-BUILT_IN: Final = (DIRECT, CASCADE, BEST_OF_N, SELF_CONSISTENCY, PLAN_EXECUTE_VERIFY)
+BUILT_IN: Final = (DIRECT, CASCADE, BEST_OF_N, SELF_CONSISTENCY, PLAN_EXECUTE_VERIFY, PLAN_EXECUTE)
 """What `auto` may be answered with, without further configuration."""
+PLANNED: Final = (PLAN_EXECUTE_VERIFY, PLAN_EXECUTE)
+"""Those that need a planner and executors."""
 
 PASSTHROUGH: Final = "passthrough"
 """What a caller gets who names a model; nothing else chooses it."""

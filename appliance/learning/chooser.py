@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -10,7 +10,7 @@ import numpy as np
 
 from appliance.domain.strategy import HeadChoice
 from appliance.learning.drift import DriftWatch
-from appliance.learning.features import COUNTS, HASHED, features
+from appliance.learning.features import COUNTS, HASHED, SIZE, features, part_seen
 from appliance.learning.head import Card, Head
 
 ARM_PREFIX: Final = "auto:"
@@ -31,23 +31,36 @@ class LearnedChooser:
     card: Card
     shadow: bool
     turned_off: Callable[[str], None] = lambda _reason: None
+    embed_timeout_s: float = 0.25
     off: str = ""
     _watch: DriftWatch = field(init=False)
 
     def __post_init__(self) -> None:
         self._watch = DriftWatch(
-            np.asarray(self.card.feature_mean or self.head.mean[HASHED:], dtype=np.float64),
+            np.asarray(self.card.feature_mean or self.head.mean[HASHED:SIZE], dtype=np.float64),
             np.asarray(self.card.feature_scale or np.ones(len(COUNTS)), dtype=np.float64),
         )
 
-    def choose(self, text: str, strategies: Collection[str], *, live: bool = True) -> HeadChoice | None:
+    @property
+    def embedder(self) -> str:
+        """The model of the pool whose embedding of a prompt it takes; empty: it takes none, or is turned off."""
+        return "" if self.off else self.card.embedder
+
+    def embedded(self, text: str) -> str:
+        """What of a prompt is to be embedded."""
+        return part_seen(text)
+
+    def choose(
+        self, text: str, strategies: Collection[str], embedding: Sequence[float] = (), *, live: bool = True
+    ) -> HeadChoice | None:
         """What the head would answer this prompt with, among `strategies`; None where it says nothing.
 
-        What is not `live` is only asked about, and says nothing of drift.
+        It says nothing without the embedding that it was trained with. What is not `live` is only asked about, and says
+        nothing of drift.
         """
-        if self.off:
+        if self.off or len(embedding) != self.head.embedding_size:
             return None
-        vector = features(text)
+        vector = features(text, embedding)
         if live:
             self._watch.seen(vector)
             if self._drifted():

@@ -13,7 +13,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from appliance.learning.features import COUNTS, HASHED, Vector
+from appliance.learning.features import COUNTS, HASHED, SIZE, Vector
 
 LEAST_REQUESTS: Final = 200
 """Before so many nothing is said."""
@@ -37,7 +37,7 @@ class DriftWatch:
         """A request with these features came."""
         self.requests += 1
         share = 1 / min(self.requests, _WINDOW)
-        self._average += share * (vector[HASHED:] - self._average)
+        self._average += share * (vector[HASHED:SIZE] - self._average)
 
     def ended(self, *, well: bool) -> None:
         """An answer that the head chose ended; not well: by fallback or with an error."""

@@ -24,12 +24,13 @@ class Outcome:
 
 @dataclass(frozen=True, slots=True)
 class Example:
-    """One prompt with the outcome of every arm."""
+    """One prompt with the outcome of every arm, and its embedding where heads are to see it."""
 
     task_id: str
     task_class: str
     text: str
     outcomes: Mapping[str, Outcome]
+    embedding: tuple[float, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +50,10 @@ class Examples:
                 outcome = item.outcomes[arm]
                 if not (isfinite(outcome.quality) and isfinite(outcome.gpu_s)):
                     raise ConfigError(f"task {item.task_id}: {arm} has a score or cost that is not a number")
+            if len(item.embedding) != len(self.items[0].embedding) or not all(map(isfinite, item.embedding)):
+                raise ConfigError(
+                    f"task {item.task_id}: its embedding is not as long as the others, or holds no number"
+                )
 
     @property
     def digest(self) -> str:

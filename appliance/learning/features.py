@@ -1,4 +1,4 @@
-"""What a head sees of a prompt: hashed words and word pairs, and a few counts. Pure.
+"""What a head sees of a prompt: hashed words and word pairs, a few counts, and its embedding where it has one. Pure.
 
 Hashing (Weinberger et al., 2009) needs no vocabulary, so nothing of any prompt is kept in a head. Numbers and codes
 count by their shape, not by their value.
@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from math import log1p
 from typing import Final
 
@@ -31,12 +31,15 @@ COUNTS: Final = (
 )
 """Names of the counts, as an explanation shows them; they stand after the hashed features."""
 SIZE: Final = HASHED + len(COUNTS)
+"""Of the features of the text; an embedding stands after them."""
 
 
-def features(text: str) -> Vector:
-    """A prompt as a vector of SIZE numbers; the hashed part has length 1 (0 for an empty prompt)."""
-    half = MOST_CHARS // 2
-    seen = text if len(text) <= MOST_CHARS else f"{text[:half]} {text[-half:]}"
+def features(text: str, embedding: Sequence[float] = ()) -> Vector:
+    """A prompt as a vector of SIZE numbers and its embedding's; hashed part and embedding have length 1 each.
+
+    (0 for an empty prompt.)
+    """
+    seen = part_seen(text)
     words = _WORD.findall(seen)
     places = [zlib.crc32(token.encode()) for token in _tokens(words)]
     vector = np.zeros(SIZE, dtype=np.float32)
@@ -45,7 +48,16 @@ def features(text: str) -> Vector:
         hashed = np.bincount([place % HASHED for place in places], weights=signs, minlength=HASHED)
         vector[:HASHED] = hashed / (float(np.sqrt(hashed @ hashed)) or 1.0)
     vector[HASHED:] = _counts(seen, words, len(text))
-    return vector
+    if not len(embedding):
+        return vector
+    meant = np.asarray(embedding, dtype=np.float32)
+    return np.concatenate([vector, meant / (float(np.sqrt(meant @ meant)) or 1.0)])
+
+
+def part_seen(text: str) -> str:
+    """What counts of a prompt: all of it, or the first and last half of MOST_CHARS."""
+    half = MOST_CHARS // 2
+    return text if len(text) <= MOST_CHARS else f"{text[:half]} {text[-half:]}"
 
 
 def _tokens(words: list[str]) -> Iterator[str]:

@@ -29,7 +29,10 @@ class Choice:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Head:
-    """`weights` is arms × SIZE, `bias` one number an arm; features are scaled by `mean` and `scale` before."""
+    """`weights` is arms × features, `bias` one number an arm; features are scaled by `mean` and `scale` before.
+
+    Features are the SIZE ones of the text, and the embedding where there is one.
+    """
 
     arms: tuple[str, ...]
     weights: Matrix
@@ -38,8 +41,8 @@ class Head:
     scale: Vector
 
     def __post_init__(self) -> None:
-        count = len(self.arms)
-        shapes = {"weights": (count, SIZE), "bias": (count,), "mean": (SIZE,), "scale": (SIZE,)}
+        count, size = len(self.arms), SIZE + self.embedding_size
+        shapes = {"weights": (count, size), "bias": (count,), "mean": (size,), "scale": (size,)}
         for name, shape in shapes.items():
             found = getattr(self, name)
             if found.shape != shape:
@@ -50,6 +53,11 @@ class Head:
             raise ValueError("a head needs arms, each once")
         if not (self.scale > 0).all():
             raise ValueError("scale holds a number that is not above 0")
+
+    @property
+    def embedding_size(self) -> int:
+        """Numbers of an embedding; 0: it takes none."""
+        return int(max(0, self.weights.shape[-1] - SIZE))
 
     @property
     def parameters(self) -> int:
@@ -75,11 +83,13 @@ class Head:
         return Choice(best[0], tuple(scored), best[1] - max(others) if others else 0.0)
 
     def explanation(self, vector: Vector, arm: str, against: str) -> tuple[tuple[str, float], ...]:
-        """What speaks for `arm` against another one: each count, and all hashed words together, largest first."""
+        """What speaks for `arm` against another one: each count, all words together, the embedding; largest first."""
         gap = self.weights[self.arms.index(arm)] - self.weights[self.arms.index(against)]
         parts = self.scaled(vector) * gap
         named = [("words and pairs of them", float(parts[:HASHED].sum()))]
-        named += [(name, float(part)) for name, part in zip(COUNTS, parts[HASHED:], strict=True)]
+        named += [(name, float(part)) for name, part in zip(COUNTS, parts[HASHED:SIZE], strict=True)]
+        if self.embedding_size:
+            named.append(("embedding", float(parts[SIZE:].sum())))
         named.append(("in general", float(self.bias[self.arms.index(arm)] - self.bias[self.arms.index(against)])))
         return tuple(sorted(named, key=lambda pair: -abs(pair[1])))
 
@@ -89,7 +99,8 @@ class Card:
     """What a head was made of and how it did; the JSON file beside its weights.
 
     `pool` is a digest of the models and their revisions: a head holds for that pool only. `training` names the data
-    by digest, never by content. `gate` is the gate's answer, where it was asked.
+    by digest, never by content. `gate` is the gate's answer, where it was asked. `embedder` is the model of the pool
+    whose embeddings it takes (empty: none), at `embedder_revision`.
     """
 
     version: int
@@ -102,6 +113,8 @@ class Card:
     gpu_second_worth: float
     seed: int
     made_unix_s: float
+    embedder: str = ""
+    embedder_revision: str = ""
     feature_mean: tuple[float, ...] = ()
     """Of the counts in training, for telling drift."""
     feature_scale: tuple[float, ...] = ()

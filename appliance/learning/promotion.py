@@ -152,7 +152,7 @@ def _answer(by_class: list[Comparison], overall: Comparison) -> tuple[Answer, tu
 def _chosen(head: Head, examples: Examples) -> NDArray[np.int64]:
     """The place of the chosen arm for each task, among the arms of `examples`."""
     order = [head.arms.index(arm) for arm in examples.arms]
-    scores = head.scores(stacked([features(item.text) for item in examples.items]))[:, order]
+    scores = head.scores(stacked([features(item.text, item.embedding) for item in examples.items]))[:, order]
     return np.asarray(scores.argmax(axis=1), dtype=np.int64)
 
 

@@ -50,7 +50,7 @@ class Trained:
 def train(examples: Examples, worth: float, *, seed: int, generations: int = GENERATIONS) -> Trained:
     """The same examples and seed give the same head. `worth` is what a GPU-second is worth in quality."""
     began = time.monotonic()
-    vectors = stacked([features(item.text) for item in examples.items])
+    vectors = stacked([features(item.text, item.embedding) for item in examples.items])
     mean, scale = _scaling(vectors)
     inputs = np.asarray((vectors - mean) / scale, dtype=np.float64)
     rewards = examples.rewards(worth)
@@ -65,8 +65,8 @@ def train(examples: Examples, worth: float, *, seed: int, generations: int = GEN
         final, way = _ridge(inputs, rewards, strength), "ridge"
     head = Head(
         examples.arms,
-        final[:, :SIZE].astype(np.float32),
-        final[:, SIZE].astype(np.float32),
+        final[:, :-1].astype(np.float32),
+        final[:, -1].astype(np.float32),
         mean.astype(np.float32),
         scale.astype(np.float32),
     )
@@ -82,10 +82,10 @@ def train(examples: Examples, worth: float, *, seed: int, generations: int = GEN
 
 
 def _scaling(vectors: NDArray[np.float32]) -> tuple[Rows, Rows]:
-    """The counts are brought to one scale; hashed features have theirs already."""
-    mean, scale = np.zeros(SIZE), np.full(SIZE, 1.0)
-    counts = vectors[:, HASHED:].astype(np.float64)
-    mean[HASHED:], scale[HASHED:] = counts.mean(axis=0), counts.std(axis=0) + 1e-3
+    """The counts are brought to one scale; hashed features and embeddings have theirs already."""
+    mean, scale = np.zeros(vectors.shape[1]), np.full(vectors.shape[1], 1.0)
+    counts = vectors[:, HASHED:SIZE].astype(np.float64)
+    mean[HASHED:SIZE], scale[HASHED:SIZE] = counts.mean(axis=0), counts.std(axis=0) + 1e-3
     return mean, scale
 
 
@@ -138,7 +138,7 @@ def _value(weights: Rows, inputs: Rows, rewards: Rows) -> float:
 
 
 def _scores(weights: Rows, inputs: Rows) -> Rows:
-    return np.asarray(inputs @ weights[:, :SIZE].T + weights[:, SIZE])
+    return np.asarray(inputs @ weights[:, :-1].T + weights[:, -1])
 
 
 def _soft_value(weights: Rows, inputs: Rows, rewards: Rows) -> float:

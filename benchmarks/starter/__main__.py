@@ -1,11 +1,9 @@
-"""`python -m benchmarks.starter demo | evaluate | strategies | calibrate`: starts, does the job, and stops it."""
+"""`python -m benchmarks.starter JOB`: starts the appliance, does the job with it, and stops it."""
 
 from __future__ import annotations
 
 import asyncio
 import json
-import subprocess
-import sys
 import time
 from pathlib import Path
 from typing import Annotated
@@ -19,7 +17,7 @@ from benchmarks import machine
 from benchmarks.starter import demo as demonstration
 from benchmarks.starter import strategies as by_strategy
 from benchmarks.starter import table, verdict_set
-from benchmarks.starter.appliance_process import DemoFailed, RunningAppliance, running_appliance
+from benchmarks.starter.appliance_process import DemoFailed, RunningAppliance, appliance, running_appliance
 from benchmarks.starter.evaluation import ONE_PASS, ORCHESTRATED, compare
 from benchmarks.starter.suite import Problem, load, spread
 
@@ -107,6 +105,59 @@ def strategies(
 
 
 @app.command()
+def learn(
+    config: Config = Path("config/starter.yaml"),
+    problems: Annotated[int, typer.Option(min=60, help="Held-out problems of the gate.")] = 480,
+    training: Annotated[int, typer.Option(min=60, help="Problems to train on.")] = 420,
+    live: Annotated[int, typer.Option(min=60, help="Held-out problems of the comparison at work.")] = 120,
+    at_once: Annotated[int, typer.Option(help="Requests at the same time.")] = 8,
+    directory: Annotated[Path, typer.Option(help="Suites, runs and heads; a command that was stopped goes on.")] = Path(
+        "var/eval/starter"
+    ),
+    out: Annotated[Path, typer.Option(help="Where the result is written.")] = RESULTS / "starter-eval.json",
+    html: Annotated[Path, typer.Option(help="Where the report is written.")] = RESULTS / "starter-eval.html",
+) -> None:
+    """Does it pay? Train a router head on one suite, gate it on another, promote it, compare it at work; exit 1
+    where the gate stays shut."""
+    from benchmarks.starter import learning_table
+    from benchmarks.starter.learning import Learning, Sizes
+
+    started = time.monotonic()
+    made = Learning(config, directory, Sizes(training, problems, live), at_once).run(html)
+    sizes = f"--problems {problems} --training {training} --live {live} --at-once {at_once}"
+    document = {
+        "command": f"make eval (python -m benchmarks.starter learn {sizes})",
+        "seconds_of_the_last_part": round(time.monotonic() - started, 1),
+        "machine": machine.describe(),
+        **made,
+    }
+    out.write_text(json.dumps(document, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    console = Console()
+    Console(width=max(TABLE_WIDTH, console.width)).print(learning_table.render(document))
+    console.print(f"written to {out} and {html}")
+    if not made["promoted"]:
+        raise DemoFailed(f"the gate stayed shut: {'; '.join(made['gate']['reasons'])}")
+
+
+@app.command()
+def inspect(
+    config: Config = Path("config/starter.yaml"),
+    problems: Annotated[int, typer.Option(min=12, help="Held-out problems.")] = 60,
+    out: Annotated[Path, typer.Option(help="Where the result is written.")] = RESULTS / "starter-inspect.json",
+) -> None:
+    """Inspect (inspect-ai) against the gateway, beside `appliance eval run` on the same problems."""
+    from benchmarks.starter.inspect_peer import compared
+
+    with running_appliance(config) as running:
+        found = compared(running, config, problems, Path("var/eval/inspect"))
+    command = f"python -m benchmarks.starter inspect --problems {problems}"
+    document = {"command": command, "machine": machine.describe(), **found}
+    out.write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")
+    Console().print(found)
+    Console().print(f"written to {out}")
+
+
+@app.command()
 def calibrate(
     config: Config = Path("config/starter.yaml"),
     anew: Annotated[bool, typer.Option("--anew", help="Make the labelled set anew before.")] = False,
@@ -123,7 +174,7 @@ def calibrate(
             Console().print(verdict_set.counts(lines))
         command = ["eval", "calibrate", "--config", str(config), "--set", str(labelled)]
         command += ["--target-false-accept", str(target)]
-        shown = _appliance(*command, "--json")
+        shown = appliance(*command, "--json")
     result = {
         "command": f"appliance {' '.join(command)}",
         "seconds": round(time.monotonic() - started, 1),
@@ -140,14 +191,6 @@ def _labelled_anew(running: RunningAppliance) -> list[verdict_set.Line]:
         bar = progress.add_task("results", total=total)
         lines = verdict_set.sampled(running.url, running.api_key, lambda: progress.advance(bar))
         return verdict_set.labelled_set(asyncio.run(lines))
-
-
-def _appliance(*arguments: str) -> str:
-    """The command line, which finds the appliance through its data directory; what it prints."""
-    done = subprocess.run([sys.executable, "-m", "appliance", *arguments], stdout=subprocess.PIPE, text=True)
-    if done.returncode:
-        raise DemoFailed(f"`appliance {' '.join(arguments)}` ended with {done.returncode}; its message stands above")
-    return done.stdout
 
 
 def _demo_problems() -> list[Problem]:

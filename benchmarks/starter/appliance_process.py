@@ -8,7 +8,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -86,3 +86,11 @@ def _stop(process: subprocess.Popen[bytes]) -> int:
     except subprocess.TimeoutExpired:
         os.killpg(process.pid, signal.SIGKILL)
         return process.wait()
+
+
+def appliance(*arguments: str, may_end_with: Collection[int] = (0,)) -> str:
+    """The command line, which finds the appliance through its data directory; what it prints."""
+    done = subprocess.run([sys.executable, "-m", "appliance", *arguments], stdout=subprocess.PIPE, text=True)
+    if done.returncode not in may_end_with:
+        raise DemoFailed(f"`appliance {' '.join(arguments)}` ended with {done.returncode}; its message stands above")
+    return done.stdout

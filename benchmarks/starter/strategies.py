@@ -56,6 +56,7 @@ WAYS = (
     Way("self_consistency", "high"),
     Way("best_of_n"),
     Way("plan_execute_verify"),
+    Way("plan_execute"),
     Way(None),
 )
 

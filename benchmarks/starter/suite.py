@@ -10,6 +10,13 @@ from itertools import chain, zip_longest
 from pathlib import Path
 
 SUITE = Path(__file__).parents[1] / "suites" / "starter.jsonl"
+WITH_STEPS, WITHOUT = "with steps", "without steps"
+_PART = """\
+version: 1
+name: {name}
+items: {name}.jsonl
+grader: {{type: exact, after: ";", normalise: false}}
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,3 +47,20 @@ def spread(problems: Iterable[Problem], number: int) -> tuple[Problem, ...]:
         kinds[problem.steps, problem.wording].append(problem)
     turns: Iterable[Sequence[Problem | None]] = zip_longest(*(kinds[kind] for kind in sorted(kinds)))
     return tuple(problem for problem in chain.from_iterable(turns) if problem is not None)[:number]
+
+
+def write_part(name: str, source: Path, tasks: int, directory: Path) -> Path:
+    """So many tasks of a suite, spread, as a suite of its own for `appliance eval run`; its YAML file.
+
+    Its classes are tasks with and without steps: with one class for each number of steps, as the whole suite has them,
+    no part of it could show that a class is at most 2 points worse.
+    """
+    rows = [
+        {"id": p.id, "class": WITH_STEPS if p.steps else WITHOUT, "question": p.question, "answer": p.answer}
+        for p in spread(load(source), tasks)
+    ]
+    directory.mkdir(parents=True, exist_ok=True)
+    (directory / f"{name}.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    made = directory / f"{name}.yaml"
+    made.write_text(_PART.format(name=name), encoding="utf-8")
+    return made

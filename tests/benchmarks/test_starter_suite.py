@@ -1,8 +1,10 @@
 """The held-out suite, and the part of it that a comparison takes."""
 
 from collections import Counter
+from pathlib import Path
 
-from benchmarks.starter.suite import load, spread
+from appliance.evaluation.suite import load_suite
+from benchmarks.starter.suite import SUITE, WITH_STEPS, WITHOUT, load, spread, write_part
 
 
 def test_a_part_has_every_number_of_steps_and_both_wordings_in_equal_shares() -> None:
@@ -15,3 +17,11 @@ def test_a_part_has_every_number_of_steps_and_both_wordings_in_equal_shares() ->
 def test_all_of_it_is_each_problem_once() -> None:
     problems = load()
     assert sorted(p.id for p in spread(problems, 10_000)) == sorted(p.id for p in problems)
+
+
+def test_a_part_is_a_suite_of_its_own(tmp_path: Path) -> None:
+    suite = load_suite(write_part("part", SUITE, 24, tmp_path))
+    assert suite.name == "part"
+    assert set(suite.classes) == {WITH_STEPS, WITHOUT}
+    assert {task.task_id for task in suite.tasks} == {problem.id for problem in spread(load(), 24)}
+    assert load_suite(write_part("part", SUITE, 24, tmp_path)).digest == suite.digest

@@ -26,7 +26,7 @@ import yaml
 from tests.fakes.fake_pool_engine import interpreter
 
 ROOT = Path(__file__).parents[2]
-LIMIT_S = 30
+LIMIT_S = 90
 MODEL_CONFIG = {
     "architectures": ["LlamaForCausalLM"],
     "hidden_size": 64,

@@ -3,20 +3,28 @@
 from __future__ import annotations
 
 import json
+from collections.abc import AsyncGenerator
 from pathlib import Path
 
 import pytest
+import yaml
 from typer.testing import CliRunner, Result
 
 from appliance.bootstrap.learned_head import learned_chooser
 from appliance.bootstrap.pool import pool_models
 from appliance.cli.main import app
 from appliance.config import Settings, load
+from appliance.domain.request import AnswerEvent, ChatRequest, ContentDelta, Origin
+from appliance.domain.tenant import Tenant
+from appliance.errors import ConfigError
 from appliance.evaluation.run_file import Header, RunFile
 from appliance.evaluation.suite import load_suite
 from appliance.learning.examples import Examples
 from tests.cli.pool import Pool, make_pool
 from tests.evaluation.attempts import attempt
+from tests.fakes.fake_coordinator import FakeCoordinator, finished
+from tests.fakes.pooled import DIMENSIONS, pooled
+from tests.gateway.door import KEY, House, served
 from tests.learning.pool import ARMS, examples
 
 
@@ -106,6 +114,67 @@ def test_shadow_and_off_and_another_pool(pool: Pool, caplog: pytest.LogCaptureFi
     done = router(pool, "promote")
     assert done.exit_code == 2
     assert "was made for another pool" in done.output
+
+
+class Embedder(FakeCoordinator):
+    """Embeds each text as a fake engine does."""
+
+    async def answer(
+        self, request: ChatRequest, *, request_id: str, trace_id: str, tenant: Tenant, origin: Origin
+    ) -> AsyncGenerator[AnswerEvent, None]:
+        """One document, as vLLM gives it."""
+        self.requests.append(request)
+        document = pooled("/v1/embeddings", {"model": request.model, **request.inputs}, 512)
+        yield ContentDelta("", raw_event=document)
+        yield finished(trace_id)
+
+
+def with_embedder(pool: Pool) -> None:
+    """A model that embeds joins the pool, and heads are to take its embeddings."""
+    catalog = pool.directory / "catalog"
+    manifest = yaml.safe_load((catalog / "fake-math.yaml").read_text())
+    for name in ("roles", "skills", "prompt_set"):
+        del manifest[name]
+    (catalog / "fake-embedder.yaml").write_text(yaml.safe_dump({**manifest, "id": "fake-embedder", "task": "embed"}))
+    pool.settings["pool"].append({**pool.settings["pool"][0], "model": "fake-embedder"})
+    pool.settings["coordinator"]["learned"] = {"embedder": "fake-embedder"}
+    pool.write()
+
+
+def test_a_head_that_takes_embeddings_holds_for_their_model_only(
+    pool: Pool, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    with_embedder(pool)
+    coordinator = Embedder()
+    with served(House(coordinator).app) as url:
+        monkeypatch.setenv("APPLIANCE_URL", url)
+        monkeypatch.setenv("APPLIANCE_API_KEY", KEY)
+        assert trained(pool).exit_code == 0
+        assert router(pool, "explain", "What is meant?").exit_code == 0
+    assert sum(len(request.inputs["input"]) for request in coordinator.requests) == 400 + 300 + 1
+    assert len(coordinator.requests) < 30
+    assert router(pool, "promote").exit_code == 0
+    found = learned_chooser(load(pool.config), pool_models(load(pool.config)))
+    assert found is not None
+    assert found.embedder == "fake-embedder"
+    assert found.choose("What is meant?", ("direct",)) is None
+    assert found.choose("What is meant?", ("direct",), [0.1] * DIMENSIONS) is not None
+    pool.settings["coordinator"]["learned"] = {}
+    pool.write()
+    assert chooser_strategy(load(pool.config)) == "nobody"
+    assert "made for another embedder (fake-embedder)" in caplog.text
+    assert "made for another embedder (fake-embedder)" in router(pool, "promote").output
+
+
+def test_an_embedder_must_embed_and_be_there(pool: Pool) -> None:
+    pool.settings["coordinator"]["learned"] = {"embedder": "fake-math"}
+    pool.write()
+    with pytest.raises(ConfigError, match=r"learned\.embedder: fake-math does not embed but generate"):
+        learned_chooser(load(pool.config), pool_models(load(pool.config)))
+    pool.settings["coordinator"]["learned"] = {"embedder": "other"}
+    pool.write()
+    with pytest.raises(ConfigError, match=r"coordinator\.learned\.embedder: other is not in the pool"):
+        load(pool.config)
 
 
 def test_one_run_is_split(pool: Pool) -> None:

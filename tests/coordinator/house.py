@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from appliance.coordinator.coordinator import Coordinator
+from appliance.coordinator.coordinator import Coordinator, Learned
 from appliance.coordinator.options import BudgetLimits, CoordinatorOptions, DirectRule, Roles, Sampling, Verification
 from appliance.coordinator.prompts import load_prompt_sets
 from appliance.coordinator.strategies import default_strategies
@@ -128,6 +128,7 @@ def house(
     down: tuple[str, ...] = (),
     policy: DataPolicy = OPEN,
     journal: Journal = NO_JOURNAL,
+    learned: Learned | None = None,
 ) -> House:
     """Build one; `down` models have no ready engine. Call it inside a running loop."""
     sets = load_prompt_sets(("starter", "instruct"))
@@ -145,6 +146,7 @@ def house(
         salt_secret=b"secret",
         policy=policy,
         journal=journal,
+        learned=learned,
         clock=clock,
         wall_clock=lambda: 1_700_000_000.0,
     )

@@ -8,6 +8,7 @@ import pytest
 
 from appliance.coordinator.options import CoordinatorOptions
 from appliance.coordinator.routing_options import Condition, Rule
+from appliance.domain.model import Role
 from appliance.domain.policy import DataPolicy
 from appliance.domain.request import Effort
 from appliance.domain.tenant import Tenant
@@ -26,6 +27,19 @@ def test_the_caller_chooses_where_it_may() -> None:
         events = await events_of(built, asks(strategy="direct"))
         assert (content(events), finished(events).strategy) == ("79", "direct")
         assert built.trace.decision.reasons == ("the caller chose it",)
+
+    run(main())
+
+
+def test_a_team_without_its_verifier_gives_the_same_answer_for_fewer_calls() -> None:
+    async def main() -> None:
+        verified, bare = house(options=CHOICE), house(options=CHOICE)
+        first = await events_of(verified, asks(strategy="plan_execute_verify"))
+        second = await events_of(bare, asks(strategy="plan_execute"))
+        assert content(first) == content(second)
+        assert {call.role for call in bare.trace.calls} == {Role.PLANNER, Role.EXECUTOR}
+        assert len(bare.trace.calls) < len(verified.trace.calls)
+        assert not bare.trace.verdicts
 
     run(main())
 

@@ -17,6 +17,7 @@ from appliance.domain.strategy import (
     CASCADE,
     DIRECT,
     PASSTHROUGH,
+    PLAN_EXECUTE,
     PLAN_EXECUTE_VERIFY,
     SELF_CONSISTENCY,
 )
@@ -31,6 +32,7 @@ from tests.coordinator.house import OPTIONS
         (BEST_OF_N, ["", "fewer candidates"]),
         (SELF_CONSISTENCY, ["", "fewer candidates"]),
         (PLAN_EXECUTE_VERIFY, ["", "no repairs", "no verification"]),
+        (PLAN_EXECUTE, ["", "no repairs"]),
     ],
 )
 def test_steps_down(strategy: str, steps: list[str]) -> None:
@@ -40,6 +42,14 @@ def test_steps_down(strategy: str, steps: list[str]) -> None:
 def test_each_step_keeps_what_the_ones_before_left_out() -> None:
     last = list(rungs(PLAN_EXECUTE_VERIFY, OPTIONS))[-1][1].verification
     assert (last.enabled, last.repair_attempts, last.replans) == (False, 0, 0)
+
+
+def test_a_team_without_its_verifier_is_reckoned_without_verdicts() -> None:
+    (_, whole), *_ = rungs(PLAN_EXECUTE, OPTIONS)
+    assert not whole.verification.enabled
+    shape = expected_shape(PLAN_EXECUTE, whole, StrategyFigures(Mean(1.0)), "generalist", 100, 3)
+    assert {role for role, _ in shape.calls} == {Role.PLANNER, Role.EXECUTOR}
+    assert shape.tasks == 3
 
 
 def test_where_there_is_nothing_to_save_there_is_no_step() -> None:

@@ -48,6 +48,8 @@ def test_gateways_read_a_good_configuration(variant: str, tmp_path: Path) -> Non
         )
     else:
         assert found.kubernetes.service == "demo-appliance-packs"
+    assert settings.ledger.audit.mode == "required"
+    assert settings.ledger.audit.key_file == Path("/etc/appliance/secrets/audit-key")
     assert (settings.ledger.url_file is not None) is bool(chart.values_of(variant).get("database"))
 
 
@@ -83,7 +85,7 @@ def test_the_chart_sets_what_values_may_not(tmp_path: Path) -> None:
     document = yaml.safe_load(chart.named("small", "ConfigMap", "-gateway")["data"]["config.yaml"])
     assert without_chart_keys(document) == chart.profile("small")["config"]
     assert document["models"] == {"catalog": places.CATALOG, "store": places.STORE, "verify_digests": False}
-    assert set(SET_BY_CHART) - {""} <= Settings.model_fields.keys()
+    assert {section.partition(".")[0] for section in SET_BY_CHART} - {""} <= Settings.model_fields.keys()
 
 
 @pytest.mark.parametrize("variant", PROFILES)
@@ -183,8 +185,9 @@ def test_keys_are_random_and_of_full_length() -> None:
         return {key: base64.b64decode(value).decode() for key, value in secret["data"].items()}
 
     first, second = data(), data()
-    assert first.keys() == {"api-keys", "metrics-key", "pack-key", "pepper", "salt"}
+    assert first.keys() == {"api-keys", "metrics-key", "pack-key", "pepper", "salt", "audit-key"}
     assert all(first[key] != second[key] for key in first)
     assert first["metrics-key"] in first["api-keys"].splitlines()
     assert min(len(first["salt"]), len(first["pepper"])) >= 32
+    assert len(bytes.fromhex(first["audit-key"].strip())) == 32
     assert all(len(key) == 43 for key in first["api-keys"].splitlines())

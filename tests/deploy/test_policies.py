@@ -10,7 +10,11 @@ import pytest
 from tests.deploy import chart
 from tests.deploy.chart import PROFILES, PodPart, pods
 
-SECRETS_OF = {"gateway": {"api-keys", "pack-key", "pepper", "salt"}, "pack": {"pack-key"}, "database": {"password"}}
+SECRETS_OF = {
+    "gateway": {"api-keys", "pack-key", "pepper", "salt", "audit-key"},
+    "pack": {"pack-key"},
+    "database": {"password"},
+}
 
 
 def every_pod(variant: str) -> list[PodPart]:
@@ -205,13 +209,32 @@ def test_a_group_is_one_engine_over_the_gpus_of_its_nodes() -> None:
 
 
 def test_several_gateways_are_spread_and_given_up_one_by_one() -> None:
-    gateway = chart.named("small+ha", "Deployment", "-gateway")["spec"]
+    gateway = chart.named("small+ha", "StatefulSet", "-gateway")["spec"]
     assert "replicas" not in gateway  # KEDA says how many
+    scaled = chart.named("small+ha", "ScaledObject", "-gateway")["spec"]["scaleTargetRef"]
+    assert (scaled["kind"], scaled["name"]) == ("StatefulSet", "demo-appliance-gateway")
     (spread,) = gateway["template"]["spec"]["topologySpreadConstraints"]
     assert spread["whenUnsatisfiable"] == "DoNotSchedule"
     assert spread["labelSelector"]["matchLabels"] == gateway["selector"]["matchLabels"]
-    assert gateway["strategy"]["rollingUpdate"] == {"maxUnavailable": 0, "maxSurge": 1}
     assert chart.named("small+ha", "PodDisruptionBudget", "-gateway")["spec"]["maxUnavailable"] == 1
+
+
+def test_an_audit_chain_outlives_its_gateway() -> None:
+    spec = chart.named("small+ha", "StatefulSet", "-gateway")["spec"]
+    (claim,) = spec["volumeClaimTemplates"]
+    assert claim["metadata"]["name"] == "data"
+    assert spec["persistentVolumeClaimRetentionPolicy"] == {"whenDeleted": "Retain", "whenScaled": "Retain"}
+    pod = spec["template"]["spec"]
+    assert {"name": "data", "mountPath": "/var/lib/appliance"} in pod["containers"][0]["volumeMounts"]
+    assert "data" not in {volume["name"] for volume in pod["volumes"]}
+
+
+def test_gateways_that_keep_nothing_of_their_own_are_a_deployment() -> None:
+    values = chart.merged(chart.values_of("small+ha"), {"gateway": {"data": {"enabled": False}}})
+    (gateway,) = (each for each in chart.objects_of(chart.rendered(values)) if each["kind"] == "Deployment")
+    assert gateway["spec"]["strategy"]["rollingUpdate"] == {"maxUnavailable": 0, "maxSurge": 1}
+    data = next(volume for volume in gateway["spec"]["template"]["spec"]["volumes"] if volume["name"] == "data")
+    assert data["emptyDir"] == {"sizeLimit": "10Gi"}
 
 
 def test_a_single_gateway_with_a_file_is_replaced_not_doubled() -> None:

@@ -68,6 +68,8 @@ class ScriptedClient:
     """Answers by `script`; counts streams that are open, that were open at once, and that were cut by the caller."""
 
     script: Script
+    pooled_after_s: float = 0.0
+    """How long an answer takes that is no text."""
     asked: list[Asked] = field(default_factory=list)
     open_streams: int = 0
     most_open: int = 0
@@ -80,6 +82,7 @@ class ScriptedClient:
         self.most_open = max(self.most_open, self.open_streams)
         try:
             if not call.endpoint.streamed:
+                await _wait(self.pooled_after_s, ctx.deadline_s)
                 yield _whole(engine, call)
                 return
             reply = self.script(call, ctx)

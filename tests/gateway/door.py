@@ -56,6 +56,7 @@ class House:
     usage: FakeUsage = field(default_factory=FakeUsage)
     audit: Audit = NO_AUDIT
     fleet: Fleet = field(default_factory=Fleet)
+    served: tuple[str, ...] = MODELS
     max_body_bytes: int = 100_000
     keep_alive_s: float = 10.0
     open_paths: frozenset[str] = OPEN_PATHS
@@ -70,7 +71,7 @@ class House:
         self.fleet.publish(tuple(engine(model) for model in MODELS))
         self.metrics = Metrics(models=MODELS, fleet=self.fleet)
         listings = [ModelListing("auto", "appliance", virtual=True)]
-        listings += [ModelListing(model, "publisher", licence="Apache-2.0", max_model_len=768) for model in MODELS]
+        listings += [ModelListing(model, "publisher", licence="Apache-2.0", max_model_len=768) for model in self.served]
         parts = GatewayParts(
             answerer=self.coordinator,
             forecaster=self.coordinator,

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
+from appliance.errors import ConfigError
 from appliance.learning.chooser import LearnedChooser
 from appliance.learning.drift import LEAST_REQUESTS, DriftWatch
-from appliance.learning.examples import usual_worth
+from appliance.learning.examples import Example, Examples, Outcome, usual_worth
 from appliance.learning.features import COUNTS, HASHED, SIZE, features
 from appliance.learning.head import Card, Head
 from appliance.learning.train import train
@@ -131,3 +134,36 @@ def test_an_explanation_adds_up_to_the_lead() -> None:
     assert found is not None
     parts = HEAD.explanation(vector, ARMS[1], ARMS[0])
     assert sum(part for _, part in parts) == pytest.approx(found.lead, abs=1e-4)
+
+
+def test_a_head_may_see_what_the_words_do_not_tell() -> None:
+    """Prompts of the same words; the embedding alone says which of them are hard."""
+    rng = np.random.default_rng(3)
+    items = []
+    for number in range(200):
+        hard = bool(rng.random() < 0.5)
+        outcomes = {ARMS[0]: Outcome(float(not hard), 1.0), ARMS[1]: Outcome(1.0, 4.0)}
+        meant = (1.0 if hard else -1.0, *(float(x) for x in rng.normal(0, 0.3, size=15)))
+        items.append(Example(str(number), "all", "What is meant?", outcomes, meant))
+    blind = Examples(ARMS, tuple(replace(item, embedding=()) for item in items))
+    seeing = Examples(ARMS, tuple(items))
+    worth = usual_worth(seeing)
+    assert train(blind, worth, seed=0, generations=0).evidence <= 0
+    trained = train(seeing, worth, seed=0, generations=0)
+    assert trained.evidence > 0
+    assert trained.head.embedding_size == 16
+    made = LearnedChooser("abc", trained.head, card(embedder="embedder"), shadow=False)
+    chosen = made.choose("What is meant?", STRATEGIES, items[0].embedding)
+    assert chosen is not None
+    right = "direct" if items[0].outcomes[ARMS[0]].quality else "plan_execute_verify"
+    assert chosen.strategy == right
+    assert made.choose("What is meant?", STRATEGIES) is None, "it was not trained to choose without"
+    parts = dict(trained.head.explanation(features("What is meant?", items[0].embedding), *ARMS))
+    assert (parts["embedding"] > 0) is (right == "direct")
+
+
+def test_embeddings_of_different_lengths_are_refused() -> None:
+    outcomes = dict.fromkeys(ARMS, Outcome(1.0, 1.0))
+    items = tuple(Example(str(n), "all", "x", outcomes, (1.0,) * n) for n in (2, 3))
+    with pytest.raises(ConfigError, match="task 3: its embedding"):
+        Examples(ARMS, items)

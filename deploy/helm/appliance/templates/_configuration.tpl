@@ -47,10 +47,17 @@ cluster:
     urls:
       {{- include "appliance.doors" . | nindent 6 }}
     {{- end }}
-{{- if ne .Values.database.kind "sqlite" }}
 ledger:
+  {{- if ne .Values.database.kind "sqlite" }}
   url_file: /etc/appliance/database/url
-{{- end }}
+  {{- end }}
+  audit:
+    key_file: /etc/appliance/secrets/audit-key
+{{- end -}}
+
+{{/* What runs the gateways: where each keeps a volume of its own, because of its audit chain, a StatefulSet. */}}
+{{- define "appliance.gatewayKind" -}}
+{{- ternary "StatefulSet" "Deployment" (and (ne .Values.database.kind "sqlite") .Values.gateway.data.enabled) -}}
 {{- end -}}
 
 {{/* Addresses of the packs' doors, by the names of their pods. */}}

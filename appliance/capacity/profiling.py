@@ -1,0 +1,205 @@
+"""Learns what engines cost by putting a few loads on them, one after the other, through the gateway.
+
+For each engine: how letters become tokens, the designed loads, the fit; then, for engines that share a device, loads on
+several of them at once.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from itertools import count
+from random import Random
+from typing import Final, Protocol
+
+from appliance.bench.connection import Target
+from appliance.bench.dialogue import Dialogue, Dialogues, OpenPhase, Phase
+from appliance.bench.driver import drive
+from appliance.bench.records import RequestRecord
+from appliance.capacity.alone import Sent, Times, alone
+from appliance.capacity.design import Load, loads
+from appliance.capacity.engine_profile import EngineProfile, Source
+from appliance.capacity.fitting import Observation, fit, share_of_device
+from appliance.capacity.prompts import PROBES, Tokens, letters, tokens_of
+from appliance.errors import EngineUnavailable
+
+APART_S: Final = 0.002
+"""Between calls that are sent together: a burst would measure the sender."""
+_EVERY_TOKEN: Final = {"ignore_eos": True, "skip_special_tokens": False}
+"""Answers are as long as asked for, and each token of them is seen."""
+_TOGETHER = Load(16, 64, 2)
+"""What each of several engines on one device gets at once."""
+_TOGETHER_ROUNDS = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Effort:
+    """How much is measured: loads, how often each, and seconds after which an engine's loads are not repeated."""
+
+    loads: int = 28
+    repeats: int = 3
+    engine_s: float = 300.0
+    seed: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Subject:
+    """An engine as far as it is known: of its profile all but what is to be measured. `device` is what it runs on."""
+
+    engine: EngineProfile
+    device: str
+
+
+@dataclass(frozen=True, slots=True)
+class _Ask:
+    """One call of a load."""
+
+    model_id: str
+    letters: int
+    completion_tokens: int
+    seed: int
+
+
+@dataclass(frozen=True, slots=True)
+class _Asks:
+    """As the load generator takes them."""
+
+    asks: Sequence[_Ask]
+
+    def dialogue(self, index: int) -> Dialogue:
+        """The one of this number."""
+        ask = self.asks[index]
+        message = {"role": "user", "content": letters(ask.letters, ask.seed)}
+        fields = {"max_tokens": ask.completion_tokens, "temperature": 0, **_EVERY_TOKEN}
+        return Dialogue("profile", ask.model_id, ((message,),), fields=fields)
+
+
+class Drive(Protocol):
+    """`appliance.bench.driver.drive`."""
+
+    async def __call__(
+        self, target: Target, phases: Sequence[Phase], dialogues: Dialogues
+    ) -> tuple[RequestRecord, ...]:
+        """Put a load on a server."""
+
+
+@dataclass(slots=True)
+class Profiler:
+    """Measures the engines behind one door. `tell` hears how far it is; `trace_s` says how long a trace's request took.
+
+    What a caller waits beside that is the door's: `door_s` is its median over all calls so far.
+    """
+
+    target: Target
+    effort: Effort
+    tell: Callable[[str], None]
+    trace_s: Callable[[str], float | None]
+    put_on: Drive = drive
+    _seeds: count[int] = field(default_factory=lambda: count(1))
+    _tokens: dict[str, Tokens] = field(default_factory=dict)
+    _door_s: list[float] = field(default_factory=list)
+
+    @property
+    def door_s(self) -> float:
+        """Seconds between a caller and the coordinator, both ways."""
+        ordered = sorted(self._door_s)
+        return ordered[len(ordered) // 2] if ordered else 0.0
+
+    async def profiles(self, subjects: Sequence[Subject]) -> tuple[EngineProfile, ...]:
+        """The engines, measured. Raises EngineUnavailable where one does not answer."""
+        found = [await self._profile(subject.engine) for subject in subjects]
+        door_s = self.door_s
+        found = [replace(engine, call_s=max(0.0, engine.call_s - door_s)) for engine in found]
+        devices: dict[str, list[int]] = {}
+        for place, subject in enumerate(subjects):
+            devices.setdefault(subject.device, []).append(place)
+        for places in devices.values():
+            if len(places) > 1:
+                share = await self._share([found[place] for place in places], door_s)
+                for place in places:
+                    found[place] = replace(found[place], device_share=share)
+        return tuple(found)
+
+    async def _profile(self, engine: EngineProfile) -> EngineProfile:
+        self._tokens[engine.model_id] = tokens_of(await self._counted(engine.model_id))
+        chosen, observations, began_s = loads(engine, self.effort.loads), list[Observation](), time.monotonic()
+        for repeat in range(self.effort.repeats):
+            order = list(chosen)
+            Random(self.effort.seed + repeat).shuffle(order)
+            for number, load in enumerate(order, 1):
+                self.tell(f"{engine.model_id}: load {number} of {len(order)}, time {repeat + 1}")
+                observations.append(_observed(await self._sent([(engine.model_id, load)])))
+            if time.monotonic() - began_s > self.effort.engine_s * (repeat + 1) / (repeat + 2):
+                break  # another time round would go beyond the limit
+        learnt = fit(engine, observations)
+        return replace(engine, step=learnt.step, call_s=learnt.call_s, source=Source.MEASURED)
+
+    async def _counted(self, model_id: str) -> tuple[int, int]:
+        short, long = [_Ask(model_id, many, 1, next(self._seeds)) for many in PROBES]
+        records = await self._driven([short]), await self._driven([long])
+        first, second = (each[0].prompt_tokens or 0 for each in records)
+        return first, second
+
+    async def _sent(self, together: Sequence[tuple[str, Load]]) -> tuple[RequestRecord, ...]:
+        """Several loads at once."""
+        asks = [
+            _Ask(model_id, self._tokens[model_id].letters_for(load.prompt_tokens), load.completion_tokens, seed)
+            for model_id, load in together
+            for _, seed in zip(range(load.at_once), self._seeds, strict=False)
+        ]
+        return await self._driven(asks)
+
+    async def _driven(self, asks: Sequence[_Ask]) -> tuple[RequestRecord, ...]:
+        dues_s = tuple(number * APART_S for number in range(len(asks)))
+        records = await self.put_on(self.target, [OpenPhase("load", 0.0, dues_s[-1], dues_s)], _Asks(asks))
+        for record in records:
+            if not record.ok or record.prompt_tokens is None or record.completion_tokens is None:
+                raise EngineUnavailable(
+                    f"{record.model} could not be measured: {record.error or 'it does not tell its usage'}; "
+                    "see `appliance status`"
+                )
+        self._note_door(records[-1])
+        return records
+
+    def _note_door(self, record: RequestRecord) -> None:
+        inside_s = self.trace_s(record.trace_id)
+        if inside_s is not None:
+            self._door_s.append(max(0.0, record.ended_s - (record.sent_s or record.begun_s) - inside_s))
+
+    async def _share(self, engines: Sequence[EngineProfile], door_s: float) -> float:
+        """How much of their device each wants, from how much slower several at once are than each alone."""
+        felt: list[tuple[int, float]] = []
+        groups = [tuple(engines), *((a, b) for a, b in zip(engines, (*engines[1:], engines[0]), strict=True))]
+        for _ in range(_TOGETHER_ROUNDS):
+            for group in groups:
+                self.tell(f"{len(group)} engines at once")
+                records = await self._sent([(engine.model_id, _TOGETHER) for engine in group])
+                felt.append((len(group), _slower(group, records, door_s)))
+        return share_of_device(felt)
+
+
+def _observed(records: Sequence[RequestRecord]) -> Observation:
+    return Observation(tuple(map(_sent_of, records)), tuple(map(_times_of, records)))
+
+
+def _sent_of(record: RequestRecord) -> Sent:
+    at_s = record.begun_s if record.sent_s is None else record.sent_s
+    return Sent(at_s, record.prompt_tokens or 1, record.completion_tokens or 1)
+
+
+def _times_of(record: RequestRecord) -> Times:
+    at_s = record.begun_s if record.sent_s is None else record.sent_s
+    first_s = record.ended_s if record.first_event_s is None else record.first_event_s
+    return Times(first_s - at_s, record.ended_s - at_s)
+
+
+def _slower(engines: Sequence[EngineProfile], records: Sequence[RequestRecord], door_s: float) -> float:
+    """The time that they took at once over the time that each takes alone."""
+    took = expected = 0.0
+    for engine in engines:
+        own = [record for record in records if record.model == engine.model_id]
+        took += sum(_times_of(record).whole_s for record in own)
+        by_itself = replace(engine, call_s=engine.call_s + door_s)
+        expected += sum(times.whole_s for times in alone(by_itself, [_sent_of(record) for record in own]))
+    return took / expected
