@@ -61,12 +61,12 @@ TRAFFIC: Final = {
     "orchestrated": {PLAN_EXECUTE_VERIFY: 1.0},
     "mixed": {PASSTHROUGH: 0.7, PLAN_EXECUTE_VERIFY: 0.3},
 }
-LOADS: Final = (0.25, 0.5, 0.7, 0.85, 1.0, 1.2)
+LOADS: Final = (0.3, 0.6, 0.8, 1.0, 1.25)
 """Rates, in parts of the highest one that the simulator thinks the SLO allows."""
 BELOW: Final = 0.9
 """Errors of latencies are judged up to this part; beyond it a queue grows with each percent of rate."""
 REPEATS: Final = 2
-SECONDS: Final = 15.0
+SECONDS: Final = 14.0
 SLO_FACTOR: Final = 2.5
 """The SLO: P95 of at most so many times the longest tenth of single requests."""
 WANTED: Final = {"throughput": 0.03, "e2e_mean": 0.05, "e2e_p99": 0.09, "ttft_mean": 0.10, "knee": 0.10}
