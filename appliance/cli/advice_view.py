@@ -19,7 +19,12 @@ def advice_view(advice: Advice) -> RenderableType:
     question = advice.question
     slo = ", ".join(str(objective) for objective in question.objectives)
     parts: list[RenderableType] = [Text(question.load.words), Text(f"to hold: {slo}"), Text(), _options(advice)]
-    parts += [Text("latencies are in seconds: as expected (fast end – slow end of what is known)", "dim"), Text()]
+    parts.append(Text("latencies are in seconds: as expected (fast end – slow end of what is known)", "dim"))
+    if any(option.layout.team.quality is None for option in advice.options):
+        parts.append(
+            Text("quality was not measured for all of them, so price alone decides the order; give --eval RUN")
+        )
+    parts.append(Text())
     for number, option in enumerate(advice.options, 1):
         parts += _remarks(number, option)
     if advice.left_out:
