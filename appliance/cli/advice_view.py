@@ -39,6 +39,12 @@ def span(band: Band) -> str:
     return f"{seconds(band.expected)} ({seconds(band.low)} – {seconds(band.high)})"
 
 
+def headroom(option: Option, rate_per_s: float) -> str:
+    """By how much the rate may grow, and by how much it surely may not."""
+    held, missed = option.headroom(rate_per_s)
+    return f"{held:+.0%} or more" if missed is None else f"{held:+.0%} – {missed:+.0%}"
+
+
 def seconds(value: float) -> str:
     """Three digits; a request without an answer takes for ever."""
     return f"{value:.3g}" if isfinite(value) else "∞"
@@ -57,7 +63,7 @@ def _options(advice: Advice) -> Table:
             f"{layout.gpus} × {layout.kind.kind}",
             layout.team.name,
             *(span(band) for band in option.latency.values()),
-            f"{option.headroom(advice.question.load.rate_per_s):+.0%}",
+            headroom(option, advice.question.load.rate_per_s),
             f"{option.expense.money:.3g}",
             f"{option.expense.energy_wh.expected:.3g} ({option.expense.energy_wh.low:.3g} – "
             f"{option.expense.energy_wh.high:.3g})",
@@ -76,7 +82,8 @@ def _remarks(number: int, option: Option) -> Iterable[Text]:
     placed = sorted(layout.plan.engines, key=lambda engine: engine.engine_id)
     engines = ", ".join(f"{engine.model_id} on {len(engine.gpu_ids)}" for engine in placed)
     yield Text.assemble((f"{number}. ", "bold"), f"engines, each on so many GPUs: {engines}")
-    yield Text(f"   holds up to {option.highest_per_s:.3g} requests/s; then {option.bottleneck}")
+    missed = "" if option.missed_per_s is None else f", surely not {option.missed_per_s:.3g}"
+    yield Text(f"   holds {option.highest_per_s:.3g} requests/s{missed}; then {option.bottleneck}")
     yield Text(f"   without its fullest node: {option.loss.words}")
     yield Text(f"   {certainty(option)}")
 
