@@ -68,7 +68,10 @@ def advise(
     if not sized:
         raise ConfigError(_unmet(too_small, poor, question))
     chosen, beaten = short_list(sized, question)
-    options = tuple(mapped(_Detailing(question), chosen))
+    # What takes longest goes first, so that no process is left alone with it at the end.
+    ordered = sorted(chosen, key=lambda one: -len(one.layout.places))
+    made = dict(zip(map(id, ordered), mapped(_Detailing(question), ordered), strict=True))
+    options = tuple(made[id(one)] for one in chosen)
     first = options[0]
     return Advice(
         question=question,
