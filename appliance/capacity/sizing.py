@@ -30,7 +30,7 @@ from appliance.placement.problem import Wanted
 MARGIN: Final = 0.05
 """So much of an objective's limit is kept free, for what a simulation can't see."""
 SEEDS: Final = 2
-MOST_SEEDS: Final = 8
+MOST_SEEDS: Final = 6
 NEAR: Final = 0.1
 """An estimate within this part of the limit is looked at under more seeds."""
 UNLOADED_SHARE: Final = 0.02
