@@ -15,7 +15,8 @@ ENGINE_READY := $(ENGINE_VENV)/.ready-$(ENGINE_LOCK)
 PIP_INSTALL := -m pip install --quiet --disable-pip-version-check --require-hashes
 IN_VENV := $(VENV)/bin
 
-.PHONY: help setup demo demo-eval eval up test test-fast check fmt starter-models lock config-docs bundle-demo images clean
+.PHONY: help setup demo demo-eval eval bench up test test-fast check fmt starter-models lock config-docs bundle-demo \
+  images validate-capacity clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 16
@@ -46,6 +47,9 @@ demo: setup ## the main job on the embedded starter pool: ask, plan, execute, ve
 
 demo-eval: setup ## the held-out set through the running appliance: orchestrated against the generalist
 	@$(IN_VENV)/python -m benchmarks.starter evaluate --config $(CONFIG)
+
+bench: setup ## the starter pool under direct, orchestrated and mixed load: a sweep of rates, tables, and a report
+	@$(IN_VENV)/python -m benchmarks.bench
 
 eval: setup ## does it pay on the starter pool? train a router head, gate it, compare it at work, write the report
 	@$(IN_VENV)/python -m benchmarks.starter learn --config $(CONFIG)
@@ -97,6 +101,9 @@ lock: ## write the lock files anew (needs uv)
 
 bundle-demo: setup ## make, verify and install a bundle of the starter pool without a network, and let it serve
 	@$(IN_VENV)/python -m benchmarks.bundle_demo
+
+validate-capacity: setup ## how far the simulator is off, against real vLLM (half an hour on a quiet machine)
+	@$(IN_VENV)/python -m benchmarks.validate_capacity
 
 images: ## build the container images with docker, podman or buildah
 	@deploy/images/build.sh

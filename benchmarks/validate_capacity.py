@@ -19,7 +19,8 @@ import random
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from itertools import pairwise
 from pathlib import Path
@@ -37,15 +38,17 @@ from appliance.bench.connection import Target  # noqa: E402
 from appliance.bench.dialogue import ClosedPhase, Dialogue, OpenPhase  # noqa: E402
 from appliance.bench.driver import Limits, drive  # noqa: E402
 from appliance.bench.records import RequestRecord  # noqa: E402
+from appliance.bootstrap.data_dir import read_running  # noqa: E402
 from appliance.capacity.outcome import percentile  # noqa: E402
 from appliance.capacity.profile import Profile  # noqa: E402
 from appliance.capacity.profile_file import load_profile  # noqa: E402
 from appliance.capacity.setup import Arrival, EnginePlace, Setup  # noqa: E402
 from appliance.capacity.simulator import simulate  # noqa: E402
+from appliance.config import load as settings_of  # noqa: E402
 from appliance.domain.strategy import PASSTHROUGH, PLAN_EXECUTE_VERIFY  # noqa: E402
 from benchmarks import machine  # noqa: E402
 from benchmarks.starter import suite  # noqa: E402
-from benchmarks.starter.appliance_process import RunningAppliance, running_appliance  # noqa: E402
+from benchmarks.starter.appliance_process import running_appliance  # noqa: E402
 
 CONFIG: Final = ROOT / "config" / "starter.yaml"
 WORK: Final = ROOT / "var" / "validate-capacity"
@@ -58,15 +61,23 @@ TRAFFIC: Final = {
     "orchestrated": {PLAN_EXECUTE_VERIFY: 1.0},
     "mixed": {PASSTHROUGH: 0.7, PLAN_EXECUTE_VERIFY: 0.3},
 }
-LOADS: Final = (0.25, 0.5, 0.7, 0.85, 1.0, 1.2)
+LOADS: Final = (0.3, 0.6, 0.8, 1.0, 1.25)
 """Rates, in parts of the highest one that the simulator thinks the SLO allows."""
 BELOW: Final = 0.9
 """Errors of latencies are judged up to this part; beyond it a queue grows with each percent of rate."""
 REPEATS: Final = 2
-SECONDS: Final = 18.0
+SECONDS: Final = 14.0
 SLO_FACTOR: Final = 2.5
 """The SLO: P95 of at most so many times the longest tenth of single requests."""
 WANTED: Final = {"throughput": 0.03, "e2e_mean": 0.05, "e2e_p99": 0.09, "ttft_mean": 0.10, "knee": 0.10}
+
+
+@dataclass(frozen=True, slots=True)
+class Door:
+    """Where the appliance listens."""
+
+    url: str
+    api_key: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,8 +140,8 @@ def of_records(records: Sequence[RequestRecord]) -> Figures:
 
 
 def setup_of(profile: Profile) -> Setup:
-    """All engines on one machine."""
-    return Setup(tuple(EnginePlace(engine.model_id, engine, "cpu") for engine in profile.engines))
+    """All engines and the coordinator on one machine."""
+    return Setup(tuple(EnginePlace(e.model_id, e, "cpu") for e in profile.engines), coordinator="cpu")
 
 
 def predicted(profile: Profile, load: Load) -> Figures:
@@ -178,7 +189,7 @@ def _knee(profile: Profile, traffic: str, slo_s: float, seconds: float, seed: in
     return low
 
 
-def stage_profile(running: RunningAppliance, work: Path, effort: Sequence[str]) -> None:
+def stage_profile(running: Door, work: Path, effort: Sequence[str]) -> None:
     """Single requests, then the profile."""
     target = Target(running.url, running.api_key)
     for kind in (PASSTHROUGH, PLAN_EXECUTE_VERIFY):
@@ -210,7 +221,7 @@ def profile_of(work: Path) -> Profile:
     return Profile(found.engines, trees, found.made_of, found.made_unix_s)
 
 
-def stage_measure(running: RunningAppliance, work: Path, traffics: Sequence[str], seconds: float) -> None:
+def stage_measure(running: Door, work: Path, traffics: Sequence[str], seconds: float) -> None:
     """All loads, in mixed order; the file has what is done so far."""
     profile, target = profile_of(work), Target(running.url, running.api_key)
     asyncio.run(
@@ -309,6 +320,17 @@ def table(found: dict[str, Any]) -> Table:
     return shown
 
 
+@contextmanager
+def _appliance() -> Iterator[Door]:
+    """The one that runs on the data directory already, which is left running, or one for as long as it is needed."""
+    found = read_running(settings_of(CONFIG).data_dir)
+    if found is not None and found.api_key_file is not None:
+        yield Door(found.url, found.api_key_file.read_text(encoding="utf-8").split()[0])
+        return
+    with running_appliance(CONFIG) as running:
+        yield Door(running.url, running.api_key)
+
+
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the stages, print the table, record it."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -322,7 +344,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     options.work.mkdir(parents=True, exist_ok=True)
     os.environ["APPLIANCE_DATA_DIR"] = str(options.work / "data")  # traces of its own
     if {"profile", "measure"} & set(stages):
-        with running_appliance(CONFIG) as running:
+        with _appliance() as running:
             if "profile" in stages:
                 for old in options.work.glob("measured-*.jsonl"):
                     old.unlink()

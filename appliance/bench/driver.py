@@ -32,6 +32,8 @@ CLOSED_NUMBERS: Final = 10_000_000
 """So many dialogues are set aside for a closed phase, of which nobody knows beforehand how many it takes."""
 RESERVE: Final = 10_000
 """So many requests are made before the run begins; each that is sent then makes room for one more."""
+AT_ONCE: Final = 32
+"""So many requests at most are sent without a look at what has arrived."""
 FAILED_PAUSE_S: Final = 0.1
 """A caller of a closed phase who got no answer begins again after this long at the earliest."""
 
@@ -69,7 +71,7 @@ class Progress:
 
 @dataclass(slots=True)
 class _Going:
-    """A dialogue on its way. `until_s`: its caller begins another one afterwards, up to that time."""
+    """A dialogue on its way."""
 
     index: int
     phase: Phase
@@ -153,8 +155,11 @@ class Driver:
             self._end_if_done()
 
     def _send_due(self) -> None:
+        """All that is due, in portions: between them the loop reads what has arrived."""
         now_s = time.monotonic()
-        while self._agenda and self._begins_s + self._agenda[0][0] <= now_s:
+        for _ in range(AT_ONCE):
+            if not self._agenda or self._begins_s + self._agenda[0][0] > now_s:
+                break
             due_s, _, going, request = heapq.heappop(self._agenda)
             several_turns = going.turn + 1 < len(going.dialogue.turns)
             exchange = Exchange(self._begins_s + due_s, now_s, streamed=going.dialogue.stream, keep_text=several_turns)
@@ -190,9 +195,11 @@ class Driver:
             return
         if exchange not in self._under_way:  # broken off meanwhile
             connection.close()
-            return
-        self._under_way[exchange] = self._under_way[exchange][0], connection
-        connection.send(exchange, request)
+        elif not connection.usable:
+            self._over_with(exchange, "the connection was closed before anything was asked")
+        else:
+            self._under_way[exchange] = self._under_way[exchange][0], connection
+            connection.send(exchange, request)
 
     def _over_with(self, exchange: Exchange, failure: str) -> None:
         exchange.end(time.monotonic(), failure)

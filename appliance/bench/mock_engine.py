@@ -11,13 +11,17 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import heapq
 import re
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import cast
 
 import orjson
 import uvloop
+
+from appliance.bench.timer import Timer
 
 MODEL = "starter-generalist"
 _TEXT = " ".join(["An engine is a server process that serves one model on given devices."] * 8)
@@ -68,6 +72,49 @@ def framed(event: bytes) -> bytes:
     return b"%x\r\n%s\r\n" % (len(event), event)
 
 
+@dataclass(slots=True)
+class Manner:
+    """How all connections answer, and what is noted of their streams. `later` does something at a time."""
+
+    later: Callable[[float, Callable[[], None]], None]
+    first_s: float = 0.0
+    stamps: dict[str, list[float]] = field(default_factory=dict)
+
+
+class Punctual:
+    """Does things at their times to within some 50 µs, each by itself.
+
+    A loop's own timers count in whole milliseconds, so that what is due in the same one is done in a burst.
+    """
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._timer = Timer(loop, self._do)
+        self._due: list[tuple[float, int, Callable[[], None]]] = []
+        self._number = 0
+
+    def later(self, at_s: float, action: Callable[[], None]) -> None:
+        """`action` at `at_s` of the monotonic clock."""
+        self._number += 1
+        heapq.heappush(self._due, (at_s, self._number, action))
+        if self._due[0][0] == at_s:
+            self._timer.set(at_s)
+
+    def _do(self) -> None:
+        while self._due and self._due[0][0] <= time.monotonic():
+            heapq.heappop(self._due)[2]()
+        if self._due:
+            self._timer.set(self._due[0][0])
+
+
+def in_milliseconds(loop: asyncio.AbstractEventLoop) -> Callable[[float, Callable[[], None]], None]:
+    """By the loop's own timers."""
+
+    def later(at_s: float, action: Callable[[], None]) -> None:
+        loop.call_later(max(0.0, at_s - time.monotonic()), action)
+
+    return later
+
+
 class _Stream:
     """Writes its chunks at the times at which they are due, several at once where it is late.
 
@@ -81,7 +128,7 @@ class _Stream:
         rate: int,
         *,
         with_usage: bool,
-        first_s: float,
+        manner: Manner,
         stamps: list[float],
     ) -> None:
         self._transport = transport
@@ -89,13 +136,14 @@ class _Stream:
         self._rate = rate
         self._with_usage = with_usage
         self._sent = 0
+        self._later = manner.later
         self._stamps = stamps
         asked_s = time.monotonic()
         stamps.append(asked_s)
-        self._began_s = asked_s + first_s
+        self._began_s = asked_s + manner.first_s
         transport.write(_HEAD + framed(_CHUNK % (b'{"role":"assistant","content":""}', b"null")))
-        if first_s > 0:
-            asyncio.get_running_loop().call_later(first_s, self._go)
+        if manner.first_s > 0:
+            self._later(self._began_s, self._go)
         else:
             self._go()
 
@@ -116,16 +164,7 @@ class _Stream:
         if pieces:
             self._transport.write(b"".join(pieces))
         if due < self._tokens:
-            wait_s = self._began_s + self._sent / self._rate - time.monotonic()
-            asyncio.get_running_loop().call_later(max(0.0, wait_s), self._go)
-
-
-@dataclass(slots=True)
-class Manner:
-    """How all connections answer, and what is noted of their streams."""
-
-    first_s: float = 0.0
-    stamps: dict[str, list[float]] = field(default_factory=dict)
+            self._later(self._began_s + self._sent / self._rate, self._go)
 
 
 class MockEngine(asyncio.Protocol):
@@ -166,7 +205,7 @@ class MockEngine(asyncio.Protocol):
                 int(tokens[1]) if tokens else _USUAL_TOKENS,
                 int(rate[1]) if rate else _USUAL_RATE,
                 with_usage=_WITH_USAGE.search(request) is not None,
-                first_s=self._manner.first_s,
+                manner=self._manner,
                 stamps=self._stamps_of(request),
             )
         else:
@@ -177,8 +216,9 @@ class MockEngine(asyncio.Protocol):
         return [] if named is None else self._manner.stamps.setdefault(named[1].decode("latin-1"), [])
 
 
-async def _serve(port: int, first_s: float) -> None:
-    loop, manner = asyncio.get_running_loop(), Manner(first_s)
+async def _serve(port: int, first_s: float, *, punctual: bool) -> None:
+    loop = asyncio.get_running_loop()
+    manner = Manner(Punctual(loop).later if punctual else in_milliseconds(loop), first_s)
     server = await loop.create_server(lambda: MockEngine(manner), "127.0.0.1", port, backlog=2048)
     await server.serve_forever()
 
@@ -188,8 +228,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--port", type=int, required=True)
     parser.add_argument("--first-s", type=float, default=0.0, help="before the first chunk of a stream")
+    parser.add_argument("--punctual", action="store_true", help="chunks at their very times, at more cost for each")
     said = parser.parse_args()
-    uvloop.run(_serve(said.port, said.first_s))
+    uvloop.run(_serve(said.port, said.first_s, punctual=said.punctual))
 
 
 if __name__ == "__main__":

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
@@ -82,7 +82,12 @@ class Result:
     def counting(self) -> tuple[RequestRecord, ...]:
         """Requests of the phases that count."""
         names = {span.name for span in self.header.phases if span.counts}
-        return tuple(record for record in self.records if record.phase in names)
+        return tuple(record for record in self.ended if record.phase in names)
+
+    @property
+    def ended(self) -> tuple[RequestRecord, ...]:
+        """All but those that were broken off because the run was stopped: these say nothing of the server."""
+        return tuple(record for record in self.records if not (record.error and record.error == self.header.stopped))
 
     def objectives_of(self, kind: str) -> tuple[Objective, ...]:
         """Of one kind, or of all."""
@@ -92,7 +97,7 @@ class Result:
     def rows(self) -> Iterator[Row]:
         """The whole run, then phase by phase; where there are several kinds, each by itself below all of them."""
         by_phase = [(EVERYTHING, self.counting)]
-        by_phase += [(s.name, tuple(r for r in self.records if r.phase == s.name)) for s in self.header.phases]
+        by_phase += [(s.name, tuple(r for r in self.ended if r.phase == s.name)) for s in self.header.phases]
         kinds = self.header.kinds if len(self.header.kinds) > 1 else ()
         for phase, records in by_phase:
             for kind in (EVERYTHING, *kinds):
@@ -149,8 +154,3 @@ def read_result(path: Path) -> Result:
     except ValidationError as error:
         raise ConfigError(f"{file}: {describe(error)}") from None
     return Result(header, read_records(file.with_name(RECORDS)), document.get("trees") or {})
-
-
-def joined(results: Sequence[Result]) -> tuple[RequestRecord, ...]:
-    """Requests that count, of several runs of the same scenario."""
-    return tuple(record for result in results for record in result.counting)

@@ -17,7 +17,8 @@ from appliance.bench.driver import Limits, Progress
 from appliance.bench.processes import Load, drive_apart
 from appliance.bench.records import RequestRecord
 from appliance.bench.result import EVERYTHING, Header, Result, span_of
-from appliance.bench.scenario import ErrorBudget, Scenario
+from appliance.bench.scenario import Scenario
+from appliance.bench.scenario_settings import ErrorBudget
 from appliance.bench.schedule import phases_of
 from appliance.bench.self_check import SelfCheck
 from appliance.bench.trees import tree_figures, tree_of

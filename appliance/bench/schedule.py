@@ -6,7 +6,8 @@ from collections.abc import Iterator
 
 from appliance.bench import arrivals
 from appliance.bench.dialogue import ClosedPhase, OpenPhase, Phase
-from appliance.bench.scenario import Closed, Constant, Gamma, PhaseSettings, Poisson, Replay, Scenario
+from appliance.bench.scenario import Scenario
+from appliance.bench.scenario_settings import Closed, Constant, Gamma, PhaseSettings, Poisson, Replay
 
 
 def phases_of(scenario: Scenario, seed: int | None = None) -> tuple[Phase, ...]:

@@ -189,6 +189,7 @@ def mock_engine(first_s: float = 0.0) -> Iterator[str]:
         probe.bind(("127.0.0.1", 0))
         port = int(probe.getsockname()[1])
     argv = [sys.executable, "-m", "appliance.bench.mock_engine", "--port", str(port), "--first-s", str(first_s)]
+    argv.append("--punctual")
     process = subprocess.Popen(argv)
     url = f"http://127.0.0.1:{port}"
     try:

@@ -59,7 +59,6 @@ class Load:
 def load_of(
     users: float,
     hard_share: float,
-    *,
     requests_per_user_hour: float | None = None,
     growth: str = "1x",
     busy_hours_per_day: float | None = None,

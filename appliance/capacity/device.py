@@ -7,7 +7,11 @@ engine takes as long as it would alone.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
+from heapq import heappop, heappush
+from itertools import count
+from typing import Any
 
 from appliance.capacity.batching import NEVER, Engine
 
@@ -16,7 +20,8 @@ from appliance.capacity.batching import NEVER, Engine
 class Device:
     """One device and its engines. `own_s` is its own time at `now_s`, `next_own_s` when something happens next.
 
-    `version` tells one foresight from another.
+    `version` tells one foresight from another. `timers` are for others whose work takes its time too, and who want
+    hardly any of it.
     """
 
     engines: list[Engine] = field(default_factory=list)
@@ -25,15 +30,28 @@ class Device:
     speed: float = 1.0
     version: int = 0
     next_own_s: float = NEVER
+    timers: list[tuple[float, int, Callable[[Any], None], Any]] = field(default_factory=list)
+    _numbers: count[int] = field(default_factory=count)
 
     def advance(self, now_s: float) -> None:
         """Let time pass. Nothing must happen in it."""
         self.own_s += (now_s - self.now_s) * self.speed
         self.now_s = now_s
 
+    def after(self, seconds: float, what: Callable[[Any], None], about: Any) -> None:
+        """Call back after so much of its own time."""
+        heappush(self.timers, (self.own_s + seconds, next(self._numbers), what, about))
+
+    def due(self) -> list[tuple[Callable[[Any], None], Any]]:
+        """Whom to call back now."""
+        found = []
+        while self.timers and self.timers[0][0] <= self.own_s:
+            found.append(heappop(self.timers)[2:])
+        return found
+
     def settle(self) -> float:
         """Something has changed: find its speed, and the real time of what happens next."""
-        at_s, wanted = NEVER, 0.0
+        at_s, wanted = self.timers[0][0] if self.timers else NEVER, 0.0
         for engine in self.engines:
             if engine.next_s < at_s:
                 at_s = engine.next_s

@@ -11,10 +11,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import count
 from random import Random
-from typing import Final
+from typing import Final, Protocol
 
 from appliance.bench.connection import Target
-from appliance.bench.dialogue import Dialogue, OpenPhase
+from appliance.bench.dialogue import Dialogue, Dialogues, OpenPhase, Phase
 from appliance.bench.driver import drive
 from appliance.bench.records import RequestRecord
 from appliance.capacity.alone import Sent, Times, alone
@@ -75,6 +75,15 @@ class _Asks:
         return Dialogue("profile", ask.model_id, ((message,),), fields=fields)
 
 
+class Drive(Protocol):
+    """`appliance.bench.driver.drive`."""
+
+    async def __call__(
+        self, target: Target, phases: Sequence[Phase], dialogues: Dialogues
+    ) -> tuple[RequestRecord, ...]:
+        """Put a load on a server."""
+
+
 @dataclass(slots=True)
 class Profiler:
     """Measures the engines behind one door. `tell` hears how far it is; `trace_s` says how long a trace's request took.
@@ -86,6 +95,7 @@ class Profiler:
     effort: Effort
     tell: Callable[[str], None]
     trace_s: Callable[[str], float | None]
+    put_on: Drive = drive
     _seeds: count[int] = field(default_factory=lambda: count(1))
     _tokens: dict[str, Tokens] = field(default_factory=dict)
     _door_s: list[float] = field(default_factory=list)
@@ -142,7 +152,7 @@ class Profiler:
 
     async def _driven(self, asks: Sequence[_Ask]) -> tuple[RequestRecord, ...]:
         dues_s = tuple(number * APART_S for number in range(len(asks)))
-        records = await drive(self.target, [OpenPhase("load", 0.0, dues_s[-1], dues_s)], _Asks(asks))
+        records = await self.put_on(self.target, [OpenPhase("load", 0.0, dues_s[-1], dues_s)], _Asks(asks))
         for record in records:
             if not record.ok or record.prompt_tokens is None or record.completion_tokens is None:
                 raise EngineUnavailable(

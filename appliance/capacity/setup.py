@@ -29,17 +29,24 @@ class EnginePlace:
 
 @dataclass(frozen=True, slots=True)
 class Setup:
-    """The pool. After `deadline_s` a request has failed, as under the coordinator's budget of wall time."""
+    """The pool. After `deadline_s` a request has failed, as under the coordinator's budget of wall time.
+
+    `coordinator` names the device that the coordinator computes on, where that is one of the engines' (a pool without
+    GPUs): its own time then stretches with the load there.
+    """
 
     engines: tuple[EnginePlace, ...]
     limits: AdmissionLimits = field(default_factory=AdmissionLimits)
     weights: PickWeights = DEFAULT_WEIGHTS
     deadline_s: float = 60.0
+    coordinator: str | None = None
 
     def __post_init__(self) -> None:
         twice = [name for name, many in Counter(place.engine_id for place in self.engines).items() if many > 1]
         if twice:
             raise ConfigError(f"engine {twice[0]} stands twice in what is to be simulated")
+        if self.coordinator is not None and self.coordinator not in {place.device for place in self.engines}:
+            raise ConfigError(f"the coordinator's device {self.coordinator} is none of the engines'")
 
     def check(self, trees: Iterable[TreeSample]) -> None:
         """Raises ConfigError for calls that no engine of the pool takes."""

@@ -100,6 +100,8 @@ class _Simulation:
         self._events: list[tuple[float, int, Callable[[Any], None], Any]] = []
         self._plans: dict[int, tuple[object, TreePlan]] = {}
         self._slots = _slots(setup)
+        desks = [slot.device for slot in self._slots.values() if slot.place.device == setup.coordinator]
+        self._desk = desks[0] if desks else None
         self._dispatch = Dispatch(setup, lambda: self._now_s, self._send, self._refuse, self._look_again)
         for event in events:
             self._at(event.at_s, self._outage if isinstance(event, Outage) else self._wake, event)
@@ -149,9 +151,18 @@ class _Simulation:
         """A call has nothing to wait for any more but the coordinator."""
         after_s = doing.plan.calls[index].after_s
         if after_s:
-            self._at(self._now_s + after_s, self._ask, (doing, index))
+            self._after(after_s, self._ask, (doing, index))
         else:
             self._ask((doing, index))
+
+    def _after(self, seconds: float, what: Callable[[Any], None], about: Any) -> None:
+        """Once the coordinator has worked for so long."""
+        if self._desk is None:
+            self._at(self._now_s + seconds, what, about)
+        else:
+            self._desk.advance(self._now_s)
+            self._desk.after(seconds, what, about)
+            self._foresee(self._desk)
 
     def _ask(self, about: tuple[_Doing, int]) -> None:
         doing, index = about
@@ -206,9 +217,12 @@ class _Simulation:
         for engine in device.engines:
             if engine.next_s <= device.own_s:
                 happened += engine.work(device.own_s)
+        due = device.due() if device.timers else ()
         self._foresee(device)
         for sequence, tokens in happened:
             self._reached(sequence, tokens)
+        for what, other in due:
+            what(other)
 
     def _reached(self, sequence: Sequence, tokens: int) -> None:
         """An engine has made so many tokens of a call."""
@@ -230,7 +244,7 @@ class _Simulation:
             for follower in doing.plan.followers[call.index]:
                 self._met(doing, follower)
             if not doing.left:
-                self._at(self._now_s + doing.plan.last_s, self._answered, doing)
+                self._after(doing.plan.last_s, self._answered, doing)
 
     def _met(self, doing: _Doing, index: int) -> None:
         doing.open[index] -= 1

@@ -6,9 +6,11 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from math import isfinite
+from math import inf, isfinite, isnan
+from statistics import fmean
 from typing import Final
 
+from appliance.capacity.outcome import percentile
 from appliance.errors import ConfigError
 
 EXAMPLES: Final = "p95<12s, ttft_p95<800ms, or several with commas: p99<20s,ttft_p50<1s"
@@ -46,19 +48,11 @@ class Objective:
         return f"{self.name}<{self.limit_s:g}s"
 
     def of(self, values: Sequence[float]) -> float:
-        """The statistic of some latencies; of none it is infinite, since nothing came back."""
+        """The statistic of some latencies; of none, or where too many are infinite, it is infinite."""
         if not values:
-            return float("inf")
-        return sum(values) / len(values) if self.percentile is None else percentile(values, self.percentile)
-
-
-def percentile(values: Sequence[float], percent: float) -> float:
-    """Between the two nearest ranks, linearly; `values` hold at least one."""
-    ordered = sorted(values)
-    place = (len(ordered) - 1) * percent / 100
-    low = int(place)
-    high = min(low + 1, len(ordered) - 1)
-    return ordered[low] + (ordered[high] - ordered[low]) * (place - low)
+            return inf
+        found = fmean(values) if self.percentile is None else percentile(sorted(values), self.percentile)
+        return inf if isnan(found) else found  # between two infinite neighbours lies no number
 
 
 def parse_slo(text: str) -> tuple[Objective, ...]:

@@ -61,7 +61,8 @@ def refresh(manifest: Path, directory: Path) -> Model:
     upper = manifest.read_text(encoding="utf-8").partition(MARKER)[0]
     said = yaml.safe_load(upper) or {}
     lower = {key: value for key, value in lower.items() if key not in said}
-    manifest.write_text(upper + MARKER + yaml.safe_dump(lower, sort_keys=False, width=120), encoding="utf-8")
+    written = yaml.safe_dump(lower, sort_keys=False, width=120) if lower else ""
+    manifest.write_text(upper + MARKER + written, encoding="utf-8")
     return load_manifest(manifest)
 
 

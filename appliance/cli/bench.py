@@ -131,6 +131,11 @@ def self_check(processes: ProcessesOption = 1, as_json: JsonOption = False) -> N
         raise errors.NotMeasured(found.problem)
 
 
+def check_file(processes: int) -> Path:
+    """Where the check of so many processes is kept."""
+    return PLACE / f"self-check-{processes}.json"
+
+
 def _served(connection: Connection) -> Served:
     """What can be asked there."""
     listed = connection.get("/v1/models")
@@ -143,7 +148,7 @@ def _served(connection: Connection) -> Served:
 
 def _checked(processes: int) -> own.SelfCheck:
     with Console(stderr=True).status("checking the load generator itself (once a day)"):
-        found = own.kept(PLACE / f"self-check-{processes}.json", processes)
+        found = own.kept(check_file(processes), processes)
     if found.problem:
         raise errors.NotMeasured(found.problem)
     return found
@@ -186,7 +191,7 @@ def _show(result: Result, html: Path | None, *, as_json: bool) -> None:
 
 
 def _chosen(result: Result, path: Path, kind: str, phase: str) -> list[RequestRecord]:
-    records = result.counting if phase == EVERYTHING else [r for r in result.records if r.phase == phase]
+    records = result.counting if phase == EVERYTHING else [r for r in result.ended if r.phase == phase]
     found = [record for record in records if kind in (EVERYTHING, record.kind)]
     if not any(record.ok for record in found):
         header = result.header

@@ -20,6 +20,7 @@ from appliance.capacity.profile import Profile
 from appliance.capacity.profile_file import save_profile
 from appliance.capacity.profiling import Effort, Profiler, Subject
 from appliance.capacity.tree_sampling import trees_of, with_shared_prompts
+from appliance.cli import capacity_advise
 from appliance.cli.capacity_view import profile_lines
 from appliance.cli.connection import Connection, locate
 from appliance.cli.options import ConfigOption, KeyFileOption, UrlOption, settings_of
@@ -29,7 +30,8 @@ from appliance.domain.trace import Trace
 from appliance.engines.version import installed_version
 from appliance.evaluation.run_file import read_run
 
-commands = typer.Typer(help="Profiles of engines and requests, to plan with.", no_args_is_help=True)
+commands = typer.Typer(help="Profiles of engines and requests, and advice on what to buy.", no_args_is_help=True)
+commands.command("advise")(capacity_advise.advise)
 
 _TRACE = TypeAdapter(Trace)
 _UNMEASURED = StepCost(1e-3, 0.0, 0.0, 0.0, 0.0, 0.0)
@@ -40,7 +42,7 @@ _PAGE = 200
 
 @commands.callback()
 def capacity() -> None:
-    """Profiles of engines and requests, to plan with."""
+    """Profiles of engines and requests, and advice on what to buy."""
 
 
 @commands.command()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -64,6 +65,15 @@ def test_warm_ups_do_not_count_and_kinds_have_their_own_objectives() -> None:
     assert rows["", "easy"].objectives[0].kept
     assert not rows["", "hard"].objectives[0].kept
     assert rows["", "hard"].good == 0
+
+
+def test_what_was_broken_off_when_the_run_was_stopped_says_nothing_of_the_server() -> None:
+    whole = result()
+    records = tuple(replace(r, error="the error budget is used up") if r.index >= 25 else r for r in whole.records)
+    stopped = replace(whole, records=records, header=replace(whole.header, stopped="the error budget is used up"))
+    rows = {(row.phase, row.kind): row.figures for row in stopped.rows()}
+    assert (rows["", ""].requests, rows["", ""].failed) == (15, 0)
+    assert rows["steady@20", ""].requests == 5
 
 
 def test_what_is_no_result(tmp_path: Path) -> None:

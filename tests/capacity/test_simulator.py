@@ -1,4 +1,5 @@
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -84,6 +85,20 @@ def test_one_that_ends_lets_the_other_go_on_faster() -> None:
 
     short, long = alone(10, 20), alone(10, 50)
     assert took(outcome) == pytest.approx([2 * short, long + short])
+
+
+def test_a_coordinator_on_the_same_device_is_slowed_as_the_engines_are() -> None:
+    busy = at(direct("a", 10, 400), 0.0) + at(direct("b", 10, 400), 0.0)
+    waits = TreeSample((call("c", 10, 1, after_s=0.1),), last_s=0.2)
+    profiles = (engine("a"), engine("b"), engine("c", step=replace(STEP, fixed_s=1e-6), device_share=0.001))
+    for coordinator, factor in ((None, 1.0), ("cpu", 2.0)):
+        load = [*busy, Arrival(0.5, "t", waits)]
+
+        outcome = simulate(setup(*profiles, device="cpu", coordinator=coordinator), load)
+
+        assert outcome.requests[2].took_s == pytest.approx(factor * 0.3, rel=0.01)
+    with pytest.raises(ConfigError, match="the coordinator's device gpu7 is none of the engines'"):
+        setup(engine(), coordinator="gpu7")
 
 
 def test_what_has_no_slot_waits_in_the_line_of_the_dispatcher() -> None:

@@ -56,6 +56,14 @@ def test_what_people_say_themselves_is_kept(home: Path) -> None:
     assert (model.revision, model.parameters, len(model.files)) == ("r1", 21, 3)
 
 
+def test_a_manifest_that_says_everything_itself_stays_as_it_is(model: Model, home: Path) -> None:
+    path = home.parent / "tiny.yaml"
+    path.write_text(path.read_text().replace(manifest.MARKER, ""))
+    said = path.read_text()
+    assert refresh(path, home) == model
+    assert path.read_text() == said + manifest.MARKER
+
+
 def test_a_manifest_without_files(model: Model, home: Path) -> None:
     bare = replace(model, files=())
     with pytest.raises(CatalogError, match=r"lists no files; .*models\.verify_digests: false"):

@@ -4,11 +4,16 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
 from appliance.engines.version import installed_version, too_old
 
 
-def test_the_version_is_read_from_the_environment(tmp_path: Path) -> None:
-    package = tmp_path / "lib" / "python3.11" / "site-packages" / "vllm"
+@pytest.mark.parametrize(
+    "packages", ["lib/python3.11/site-packages", "lib/python3/dist-packages", "local/lib/python3.12/dist-packages"]
+)
+def test_the_version_is_read_from_the_environment(tmp_path: Path, packages: str) -> None:
+    package = tmp_path / packages / "vllm"
     package.mkdir(parents=True)
     text = "__version__: str\nversion: str\n__version__ = version = '0.32.0+cpu'\n__version_tuple__ = (0, 32, 0)\n"
     (package / "_version.py").write_text(text)

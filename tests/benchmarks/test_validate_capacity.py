@@ -1,0 +1,72 @@
+"""The comparison of simulated and measured figures, and the simulator's loads by size."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, replace
+from typing import Any
+
+import pytest
+
+from appliance.capacity.profile import Profile
+from appliance.capacity.trees import TreeSample
+from benchmarks import simulator_scale as scale
+from benchmarks import validate_capacity as validate
+from tests.capacity.profiles import call, direct, engine
+
+
+def profile() -> Profile:
+    tree = TreeSample((call("b"), call("a", waits_for=(0,))))
+    of_class = {"passthrough": (direct("a"),) * validate.QUESTIONS, "plan_execute_verify": (tree,) * validate.QUESTIONS}
+    return Profile((engine("a"), engine("b")), of_class)
+
+
+def rows(factor: float) -> list[dict[str, Any]]:
+    """What the simulator says, twice, with all times `factor` times as long."""
+    found = []
+    slo_s = validate.slo_of(profile(), "mixed")
+    knee = validate.knee_of(profile(), "mixed", slo_s, 20.0)
+    for number, part in enumerate(validate.LOADS):
+        load = validate.load_of("mixed", part, part * knee, 20.0, number)
+        said = validate.predicted(profile(), load)
+        names = ("e2e_mean", "e2e_p95", "e2e_p99", "ttft_mean")
+        longer = replace(said, **{name: getattr(said, name) * factor for name in names})
+        found += [{"load": asdict(load), "measured": asdict(longer)}] * validate.REPEATS
+    return found
+
+
+def test_what_was_measured_as_simulated_has_no_error() -> None:
+    found = validate.compared(profile(), "mixed", rows(1.0))
+
+    assert found["errors"] == pytest.approx(dict.fromkeys(found["errors"], 0.0), abs=1e-12)
+    assert found["measured_twice"] == pytest.approx(dict.fromkeys(found["errors"], 0.0), abs=1e-12)
+    assert found["knee"]["error"] == pytest.approx(0.0, abs=1e-12)
+    assert "+0.0%" in str(validate.table({"mixed": found}).columns[-1]._cells)
+
+
+def test_longer_times_are_errors_of_latency_and_a_lower_knee() -> None:
+    found = validate.compared(profile(), "mixed", rows(1.25))
+
+    assert found["errors"]["e2e_mean"] == pytest.approx(0.2)
+    assert found["errors"]["throughput"] == pytest.approx(0.0, abs=1e-12)
+    assert found["knee"]["measured"] is None or found["knee"]["error"] > 0
+
+
+@pytest.mark.parametrize(
+    ("points", "rate"),
+    [
+        ([(1.0, 1.0), (2.0, 3.0)], 1.5),
+        ([(1.0, 3.0), (2.0, 1.0), (3.0, 4.0)], 2.0 + 1 / 3),
+        ([(1.0, 1.0), (2.0, 1.5)], None),
+    ],
+)
+def test_the_knee_is_where_the_slo_is_crossed_for_good(points: list[tuple[float, float]], rate: float | None) -> None:
+    assert validate.crossing(points, 2.0) == (rate if rate is None else pytest.approx(rate))
+
+
+def test_a_site_is_simulated_in_cells_and_its_day_is_told() -> None:
+    small, large = scale.site(4, 200), scale.site(64, 800)
+
+    assert (small["cells"], large["cells"]) == (1, 4)
+    assert small["failed"] == large["failed"] == 0
+    assert large["day_cost_s_one_cell"] == pytest.approx(large["day_cost_s"] / 4)
+    assert small["day_cost_s"] == pytest.approx(small["cost_s"] * 86_400 / small["simulated_s"])

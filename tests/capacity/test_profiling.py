@@ -1,0 +1,113 @@
+"""The profiler against simulated engines whose costs are known."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import astuple, dataclass, field, replace
+
+import pytest
+
+from appliance.bench.connection import Target
+from appliance.bench.dialogue import Dialogues, OpenPhase, Phase
+from appliance.bench.records import RequestRecord
+from appliance.capacity.engine_profile import EngineProfile, Source, StepCost
+from appliance.capacity.profiling import Effort, Profiler, Subject
+from appliance.capacity.setup import Arrival, EnginePlace, Setup
+from appliance.capacity.simulator import simulate
+from appliance.errors import EngineUnavailable
+from tests.capacity.profiles import STEP, direct, engine
+
+DOOR_S = 0.0015
+TEMPLATE = 6
+UNKNOWN = StepCost(1.0, 0.0, 0.0, 0.0, 0.0, 0.0)
+
+
+@dataclass
+class Pool:
+    """Answers as simulated engines on one device would. `failing` models answer nothing."""
+
+    engines: Sequence[EngineProfile]
+    device: str = "cpu"
+    failing: str = ""
+    seen: list[str] = field(default_factory=list)
+
+    async def __call__(
+        self, target: Target, phases: Sequence[Phase], dialogues: Dialogues
+    ) -> tuple[RequestRecord, ...]:
+        (phase,) = phases
+        assert isinstance(phase, OpenPhase)
+        asked = [dialogues.dialogue(number) for number in range(len(phase.dues_s))]
+        texts = [str(each.turns[0][0]["content"]) for each in asked]
+        self.seen += texts
+        prompts = [TEMPLATE + len(text.split()) for text in texts]
+        setup = Setup(tuple(EnginePlace(e.model_id, e, self.device) for e in self.engines))
+        arrivals = [
+            Arrival(at_s + DOOR_S, "t", direct(each.model, prompt, each.fields["max_tokens"]))
+            for at_s, each, prompt in zip(phase.dues_s, asked, prompts, strict=True)
+        ]
+        return tuple(
+            RequestRecord(
+                number,
+                0,
+                "load",
+                each.kind,
+                each.model,
+                False,
+                "id",
+                due_s,
+                due_s,
+                times.ended_s or 0.0,
+                sent_s=due_s,
+                first_event_s=times.first_s,
+                prompt_tokens=prompt,
+                completion_tokens=each.fields["max_tokens"],
+                error="broken" if each.model == self.failing else "",
+                trace_id=str((times.ended_s or 0.0) - due_s - DOOR_S),
+            )
+            for number, (due_s, each, times, prompt) in enumerate(
+                zip(phase.dues_s, asked, simulate(setup, arrivals).requests, prompts, strict=True)
+            )
+        )
+
+
+def profiled(pool: Pool, *, repeats: int = 1, devices: Sequence[str] = ("cpu", "cpu")) -> tuple[EngineProfile, ...]:
+    subjects = [
+        Subject(replace(known, step=UNKNOWN, call_s=0.0, device_share=1.0, source=Source.UNMEASURED), device)
+        for known, device in zip(pool.engines, devices, strict=False)
+    ]
+    profiler = Profiler(Target("http://localhost"), Effort(20, repeats), lambda _: None, float, pool)
+    return asyncio.run(profiler.profiles(subjects))
+
+
+def test_costs_are_learnt_through_the_door() -> None:
+    true = engine(call_s=0.004, max_num_seqs=16, kv_tokens=20_000, max_num_batched_tokens=1024)
+    pool = Pool([true])
+
+    (found,) = profiled(pool)
+
+    assert astuple(found.step)[:4] == pytest.approx(astuple(STEP)[:4], rel=0.05)
+    assert found.call_s == pytest.approx(0.004, rel=0.05)  # without the door's part
+    assert found.source is Source.MEASURED
+    assert found.step.band < 0.01
+    long = [text for text in pool.seen if len(text) > 40]
+    assert len(set(long)) == len(long) > 50  # no prompt twice: no cache knows any
+
+
+def test_engines_that_share_a_device_are_measured_together() -> None:
+    shared = [engine(name, device_share=0.8, max_num_seqs=8) for name in ("a", "b")]
+
+    found = profiled(Pool(shared))
+
+    assert [each.device_share for each in found] == pytest.approx([0.8, 0.8], rel=0.05)
+
+
+def test_engines_with_devices_of_their_own_are_not() -> None:
+    pool = Pool([engine("a"), engine("b")])
+
+    assert [each.device_share for each in profiled(pool, devices=("gpu0", "gpu1"))] == [1.0, 1.0]
+
+
+def test_an_engine_that_does_not_answer_is_named() -> None:
+    with pytest.raises(EngineUnavailable, match="b could not be measured: broken; see `appliance status`"):
+        profiled(Pool([engine("a"), engine("b")], failing="b"))
