@@ -220,6 +220,9 @@ def _sources(options: Sequence[Option], teams: Sequence[Team], question: Questio
     for option in options:
         lines.append(f"price of {option.layout.kind.kind}: {option.expense.money_source}")
         lines.append(f"energy of {option.layout.kind.kind}: {option.expense.energy_source}")
+    if any(option.layout.team.quality is None for option in options):
+        lines.append("quality: not measured for all, so options are in order of price alone; --eval RUN brings it in")
+    lines += dict.fromkeys(f"quality of {t.name}: {t.quality.source}" for t in teams if t.quality is not None)
     lines.append(
         "latencies: simulated under several seeds; the band goes from the fast to the slow end of the engines' band, "
         f"and a pool is sized as expected with {MARGIN:.0%} of each limit kept free"

@@ -23,10 +23,11 @@ def bottleneck(layout: Layout, above: Prediction) -> str:
     profile = next(place.profile for place in layout.places if place.profile.model_id == model_id)
     engines = sum(place.profile.model_id == model_id for place in layout.places)
     shared = _shares_devices(layout, model_id)
-    beside = ", which share their GPUs with other models" if shared else ""
+    beside = f", which share{'s' if engines == 1 else ''} GPUs with other models" if shared else ""
+    who = "the only engine" if engines == 1 else f"the {engines} engines"
     return (
-        f"the {engines} engine{'s' if engines > 1 else ''} of {model_id}{beside}: busy {busy[model_id]:.0%} of the "
-        f"time at {above.rate_per_s:.3g} requests/s; {_cause(layout.team, profile, uses)}"
+        f"{who} of {model_id}{beside}: busy {busy[model_id]:.0%} of the time at {above.rate_per_s:.3g} requests/s; "
+        f"{_cause(layout.team, profile, uses)}"
     )
 
 

@@ -11,7 +11,7 @@ from appliance.capacity.bottleneck import bottleneck
 from appliance.capacity.expense import Band, Expense, expense
 from appliance.capacity.layout import Layout, lay_out, nodes_without_one
 from appliance.capacity.prediction import Prediction
-from appliance.capacity.sizing import SEEDS, Question, Sized, TooSmall, holds, smallest_from
+from appliance.capacity.sizing import SEEDS, Question, Sized, TooSmall, holds, misses, smallest_from
 from appliance.capacity.slo import Metric, Objective
 from appliance.domain.placement import Unplaceable
 
@@ -21,8 +21,8 @@ CURVE: Final = (0.1, 0.5, 0.8, 1.0, 1.25)
 """Rates of the curve, as parts of the highest one that holds."""
 CURVE_PART: Final = 0.5
 """Of the usual number of requests for each point of it."""
-RATE_STEPS: Final = 4
-FARTHEST: Final = 16.0
+RATE_STEPS: Final = 3
+FARTHEST: Final = 8.0
 """The highest rate is sought up to so many times the wanted one."""
 
 
@@ -51,7 +51,8 @@ class Loss:
 class Option:
     """`latency` maps the name of a statistic to its value with the engines' band, in seconds.
 
-    `highest_per_s` is the highest rate that holds the objectives as expected. `holds_at_worst`: they are held even at
+    `highest_per_s` is the highest rate that is seen to hold the objectives as expected, `missed_per_s` the lowest that
+    surely does not (None: none was found). `holds_at_worst`: they are held even at
     the slow end of the engines' band; `safe_gpus` would be needed for that (None: no number of them would do).
     """
 
@@ -59,6 +60,7 @@ class Option:
     latency: dict[str, Band]
     failed_share: float
     highest_per_s: float
+    missed_per_s: float | None
     holds_at_worst: bool
     safe_gpus: int | None
     curve: tuple[Spot, ...]
@@ -71,9 +73,10 @@ class Option:
         """Its plan."""
         return self.sized.layout
 
-    def headroom(self, rate_per_s: float) -> float:
-        """By how much the rate may grow: 0.4 is 40%."""
-        return self.highest_per_s / rate_per_s - 1
+    def headroom(self, rate_per_s: float) -> tuple[float, float | None]:
+        """By how much the rate may grow (0.4 is 40%), and by how much it surely may not (None: not known)."""
+        missed = None if self.missed_per_s is None else self.missed_per_s / rate_per_s - 1
+        return self.highest_per_s / rate_per_s - 1, missed
 
 
 def detailed(sized: Sized, question: Question) -> Option:
@@ -85,13 +88,14 @@ def detailed(sized: Sized, question: Question) -> Option:
     ends = [asked.predicted(layout.places, traffic) for asked in (fast, slow)]
     statistics = (*SHOWN, *(o for o in question.objectives if o.name not in {shown.name for shown in SHOWN}))
     safe = holds(ends[1], question.objectives)
-    highest = _highest(layout, question)
+    highest, missed = _rates(layout, question)
     above = question.predicted(layout.places, question.traffic(layout.team, 1.15 * highest / load.rate_per_s))
     return Option(
         sized=sized,
         latency={o.name: _band(o, ends[0], sized.prediction, ends[1]) for o in statistics},
         failed_share=sized.prediction.failed_share,
         highest_per_s=highest,
+        missed_per_s=missed,
         holds_at_worst=safe,
         safe_gpus=layout.gpus if safe else _safe_gpus(sized, slow),
         curve=tuple(_spot(layout, question, part * highest) for part in CURVE),
@@ -116,22 +120,26 @@ def _spot(layout: Layout, question: Question, rate_per_s: float) -> Spot:
     return Spot(rate_per_s, _band(question.objectives[0], *found))
 
 
-def _highest(layout: Layout, question: Question) -> float:
-    """The highest rate that holds, between the wanted one, which does, and FARTHEST times as many; within about 5%."""
-    low, high = 1.0, 1.0
-    while low == high and high < FARTHEST:
-        high *= 2
-        if holds(question.predicted(layout.places, question.traffic(layout.team, high)), question.objectives):
-            low = high
-    for _ in range(RATE_STEPS):
-        if high / low < 1.05:
+def _rates(layout: Layout, question: Question) -> tuple[float, float | None]:
+    """The highest rate that is seen to hold, and the lowest that surely does not; None: none up to FARTHEST times."""
+    held, missed = 1.0, FARTHEST
+    found: dict[float, Prediction] = {}
+
+    def look(times: float) -> bool:
+        found[times] = question.predicted(layout.places, question.traffic(layout.team, times))
+        return holds(found[times], question.objectives)
+
+    while held < FARTHEST:
+        if not look(2 * held):
+            missed = 2 * held
             break
-        middle = (low * high) ** 0.5
-        if holds(question.predicted(layout.places, question.traffic(layout.team, middle)), question.objectives):
-            low = middle
-        else:
-            high = middle
-    return low * question.load.rate_per_s
+        held *= 2
+    for _ in range(RATE_STEPS if held < FARTHEST else 0):
+        middle = (held * missed) ** 0.5
+        held, missed = (middle, missed) if look(middle) else (held, middle)
+    rate = question.load.rate_per_s
+    sure = [times for times, each in found.items() if times > held and misses(each, question.objectives)]
+    return held * rate, min(sure) * rate if sure else None
 
 
 def _safe_gpus(sized: Sized, slow: Question) -> int | None:

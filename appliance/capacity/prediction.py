@@ -18,7 +18,7 @@ from appliance.capacity.trees import TreeSample
 from appliance.dispatch.admission import AdmissionLimits
 from appliance.dispatch.endpoint_picker import DEFAULT_WEIGHTS, PickWeights
 
-REQUESTS: Final = 600
+REQUESTS: Final = 400
 """Requests of one run, of which the first part warms up."""
 WARM_UP: Final = 0.1
 

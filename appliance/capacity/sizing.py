@@ -108,6 +108,11 @@ def holds(prediction: Prediction, objectives: Sequence[Objective]) -> bool:
     return all(prediction.estimate(o).high <= o.limit_s * (1 - MARGIN) for o in objectives)
 
 
+def misses(prediction: Prediction, objectives: Sequence[Objective]) -> bool:
+    """Whether an objective is surely not held with the margin."""
+    return any(prediction.estimate(o).low > o.limit_s * (1 - MARGIN) for o in objectives)
+
+
 def looked_at(places: Sequence[EnginePlace], question: Question, traffic: Traffic, part: float = 1.0) -> Prediction:
     """Under a few seeds, and under more while an objective is near its limit and not yet sure."""
     count = SEEDS

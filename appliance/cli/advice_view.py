@@ -19,7 +19,12 @@ def advice_view(advice: Advice) -> RenderableType:
     question = advice.question
     slo = ", ".join(str(objective) for objective in question.objectives)
     parts: list[RenderableType] = [Text(question.load.words), Text(f"to hold: {slo}"), Text(), _options(advice)]
-    parts += [Text("latencies are in seconds: as expected (fast end – slow end of what is known)", "dim"), Text()]
+    parts.append(Text("latencies are in seconds: as expected (fast end – slow end of what is known)", "dim"))
+    if any(option.layout.team.quality is None for option in advice.options):
+        parts.append(
+            Text("quality was not measured for all of them, so price alone decides the order; give --eval RUN")
+        )
+    parts.append(Text())
     for number, option in enumerate(advice.options, 1):
         parts += _remarks(number, option)
     if advice.left_out:
@@ -32,6 +37,12 @@ def advice_view(advice: Advice) -> RenderableType:
 def span(band: Band) -> str:
     """A figure with its band."""
     return f"{seconds(band.expected)} ({seconds(band.low)} – {seconds(band.high)})"
+
+
+def headroom(option: Option, rate_per_s: float) -> str:
+    """By how much the rate may grow, and by how much it surely may not."""
+    held, missed = option.headroom(rate_per_s)
+    return f"{held:+.0%} or more" if missed is None else f"{held:+.0%} – {missed:+.0%}"
 
 
 def seconds(value: float) -> str:
@@ -52,7 +63,7 @@ def _options(advice: Advice) -> Table:
             f"{layout.gpus} × {layout.kind.kind}",
             layout.team.name,
             *(span(band) for band in option.latency.values()),
-            f"{option.headroom(advice.question.load.rate_per_s):+.0%}",
+            headroom(option, advice.question.load.rate_per_s),
             f"{option.expense.money:.3g}",
             f"{option.expense.energy_wh.expected:.3g} ({option.expense.energy_wh.low:.3g} – "
             f"{option.expense.energy_wh.high:.3g})",
@@ -71,7 +82,8 @@ def _remarks(number: int, option: Option) -> Iterable[Text]:
     placed = sorted(layout.plan.engines, key=lambda engine: engine.engine_id)
     engines = ", ".join(f"{engine.model_id} on {len(engine.gpu_ids)}" for engine in placed)
     yield Text.assemble((f"{number}. ", "bold"), f"engines, each on so many GPUs: {engines}")
-    yield Text(f"   holds up to {option.highest_per_s:.3g} requests/s; then {option.bottleneck}")
+    missed = "" if option.missed_per_s is None else f", surely not {option.missed_per_s:.3g}"
+    yield Text(f"   holds {option.highest_per_s:.3g} requests/s{missed}; then {option.bottleneck}")
     yield Text(f"   without its fullest node: {option.loss.words}")
     yield Text(f"   {certainty(option)}")
 

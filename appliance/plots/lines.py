@@ -99,7 +99,7 @@ def _marks(ground: Frame, limit: Mark | None, here: Mark | None) -> list[str]:
         x = ground.across.at(here.value)
         parts.append(
             f'<line x1="{x:.1f}" x2="{x:.1f}" y1="{ground.bottom}" y2="{ground.up.end}" class="here"/>'
-            f'<text x="{x + 5:.1f}" y="{ground.up.end + 10:.1f}" class="name">{escape(here.name)}</text>'
+            f'<text x="{x + 5:.1f}" y="{ground.bottom - 6:.1f}" class="name">{escape(here.name)}</text>'
         )
     return parts
 

@@ -50,6 +50,7 @@ def test_every_option_says_what_one_must_know() -> None:
         band = option.latency["p95"]
         assert band.low < band.expected < band.high
         assert option.highest_per_s >= advice().question.load.rate_per_s
+        assert option.missed_per_s is None or option.missed_per_s > option.highest_per_s
         assert option.expense.energy_wh.low < option.expense.energy_wh.high
         assert "busy" in option.bottleneck
         assert option.loss.words

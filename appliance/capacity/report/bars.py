@@ -73,7 +73,9 @@ def gantt(bars: Sequence[Bar]) -> str:
         return ""
     roles = list(dict.fromkeys(bar.role for bar in bars))
     axis = Axis(0.0, max(bar.ended_s for bar in bars) or 1.0, _NAMES + 40, WIDTH - 20)
-    row, parts = 24, []
+    row = 24
+    bottom = 8 + len(bars) * row
+    parts = _scale(axis, bottom)
     for number, bar in enumerate(bars):
         y, ink = 8 + number * row, colour(roles.index(bar.role))
         asked, sent, ended = axis.at(bar.asked_s), axis.at(bar.sent_s), axis.at(bar.ended_s)
@@ -83,11 +85,6 @@ def gantt(bars: Sequence[Bar]) -> str:
             f'<rect x="{asked:.1f}" y="{y}" width="{sent - asked:.1f}" height="16" fill="{ink}" opacity="0.25"/>',
             f'<rect x="{sent:.1f}" y="{y}" width="{max(1.0, ended - sent):.1f}" height="16" fill="{ink}"/>',
         ]
-    bottom = 8 + len(bars) * row
-    for value in axis.ticks():
-        x = axis.at(value)
-        parts.append(f'<line x1="{x:.1f}" x2="{x:.1f}" y1="4" y2="{bottom}" class="grid"/>')
-        parts.append(f'<text x="{x:.1f}" y="{bottom + 16}" text-anchor="middle">{plain(value)} s</text>')
     return picture(parts, "the calls of a request over time", WIDTH, bottom + 26)
 
 
@@ -97,7 +94,8 @@ def tornado(swings: Sequence[Swing], limit_s: float) -> str:
     if not ends:
         return ""
     axis = Axis(0.0, max(*ends, limit_s) * 1.1, _NAMES + 20, WIDTH - 20)
-    parts = []
+    bottom = 12 + len(swings) * 44
+    parts = _scale(axis, bottom)
     for number, swing in enumerate(swings):
         y, low, high = 12 + number * 44, axis.within(swing.low_s), axis.within(swing.high_s)
         left, right = min(low, high), max(low, high)
@@ -107,11 +105,16 @@ def tornado(swings: Sequence[Swing], limit_s: float) -> str:
             f'<text x="{low:.1f}" y="{y + 33}" text-anchor="middle">{escape(swing.low_label)}</text>',
             f'<text x="{high:.1f}" y="{y + 33}" text-anchor="middle">{escape(swing.high_label)}</text>',
         ]
-    bottom = 12 + len(swings) * 44
-    for value in axis.ticks():
-        x = axis.at(value)
-        parts.append(f'<line x1="{x:.1f}" x2="{x:.1f}" y1="6" y2="{bottom}" class="grid"/>')
-        parts.append(f'<text x="{x:.1f}" y="{bottom + 16}" text-anchor="middle">{plain(value)} s</text>')
     x = axis.at(limit_s)
     parts.append(f'<line x1="{x:.1f}" x2="{x:.1f}" y1="6" y2="{bottom}" class="limit"/>')
     return picture(parts, "what a wrong assumption moves", WIDTH, bottom + 26)
+
+
+def _scale(axis: Axis, bottom: float) -> list[str]:
+    """Upright lines at round seconds, named below."""
+    parts = []
+    for value in axis.ticks():
+        x = axis.at(value)
+        parts.append(f'<line x1="{x:.1f}" x2="{x:.1f}" y1="4" y2="{bottom}" class="grid"/>')
+        parts.append(f'<text x="{x:.1f}" y="{bottom + 16}" text-anchor="middle">{plain(value)} s</text>')
+    return parts
