@@ -7,6 +7,7 @@ from collections import defaultdict
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any, Final
 
 from pydantic import TypeAdapter, ValidationError
@@ -75,7 +76,7 @@ def run_scenario(
         kinds=tuple(kind.name for kind in settings.mix),
         objectives={EVERYTHING: settings.slo} | {k.name: k.slo for k in settings.mix if k.slo is not None},
         stopped=driven.stopped,
-        source=scenario.source,
+        source=Path(scenario.source).name,
         description=settings.description,
         check=None if check is None else check.as_document(),
     )

@@ -107,10 +107,10 @@ def strategies(
 @app.command()
 def learn(
     config: Config = Path("config/starter.yaml"),
-    problems: Annotated[int, typer.Option(min=60, help="Held-out problems of the gate.")] = 480,
-    training: Annotated[int, typer.Option(min=60, help="Problems to train on.")] = 420,
-    live: Annotated[int, typer.Option(min=60, help="Held-out problems of the comparison at work.")] = 120,
-    at_once: Annotated[int, typer.Option(help="Requests at the same time.")] = 8,
+    problems: Annotated[int, typer.Option(min=60, help="Held-out problems of the gate.")] = 300,
+    training: Annotated[int, typer.Option(min=60, help="Problems to train on.")] = 636,
+    live: Annotated[int, typer.Option(min=60, help="Held-out problems of the comparison at work.")] = 60,
+    at_once: Annotated[int, typer.Option(help="Requests at the same time.")] = 12,
     directory: Annotated[Path, typer.Option(help="Suites, runs and heads; a command that was stopped goes on.")] = Path(
         "var/eval/starter"
     ),

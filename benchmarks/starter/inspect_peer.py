@@ -39,7 +39,8 @@ def compared(running: RunningAppliance, config: Path, tasks: int, directory: Pat
 
 def _by_inspect(running: RunningAppliance, suite: Path, logs: Path) -> dict[str, Any]:
     python = environment(PEER) / "bin" / "python"
-    command = [str(python), str(_SCRIPT), str(suite), running.url, MODEL, str(logs)]
+    # -P: the script's neighbours must not stand in for modules of the standard library.
+    command = [str(python), "-P", str(_SCRIPT), str(suite), running.url, MODEL, str(logs)]
     done = subprocess.run(command, input=running.api_key, stdout=subprocess.PIPE, text=True)
     if done.returncode:
         raise DemoFailed(f"Inspect ended with {done.returncode}; its message stands above")

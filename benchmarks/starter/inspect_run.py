@@ -2,7 +2,7 @@
 
 Runs in Inspect's environment (`requirements/peer-inspect.txt`), so it imports nothing of this project:
 
-    .venv-peers/inspect/bin/python benchmarks/starter/inspect_run.py SUITE.jsonl URL MODEL LOGS < key
+    .venv-peers/inspect/bin/python -P benchmarks/starter/inspect_run.py SUITE.jsonl URL MODEL LOGS < key
 """
 
 from __future__ import annotations
