@@ -20,7 +20,7 @@ from appliance.config import Settings, load
 from appliance.domain.engine import EngineState
 from appliance.domain.model import Role
 from appliance.errors import AlreadyRunning, CatalogError, ConfigError, EngineStartError
-from tests.cli.pool import MODELS, Pool, get, make_pool
+from tests.cli.pool import LIMIT_S, MODELS, Pool, get, make_pool
 from tests.fakes.polling import until
 
 
@@ -82,8 +82,7 @@ def test_health_answers_while_engines_start_and_a_failed_start_gives_everything_
     async def main() -> None:
         appliance = build(settings_of(pool))
         starting = asyncio.create_task(appliance.start())
-        while not any(e.state is EngineState.READY for e in appliance.fleet.snapshot.engines):  # noqa: ASYNC110
-            await asyncio.sleep(0.02)
+        await until(lambda: any(e.state is EngineState.READY for e in appliance.fleet.snapshot.engines), LIMIT_S)
         assert await asyncio.to_thread(get, f"{appliance.url}/health") == 200
         assert await asyncio.to_thread(get, f"{appliance.url}/ready") == 503
         starting.cancel()

@@ -173,7 +173,7 @@ def test_section_that_is_no_mapping_is_an_error_even_under_an_override(tmp_path:
 def test_settings_are_frozen(tmp_path: Path) -> None:
     settings = load(written(tmp_path, MINIMAL), {})
     with pytest.raises(ValueError, match="frozen"):
-        settings.data_dir = Path("x")  # type: ignore[misc]
+        settings.data_dir = Path("x")  # type: ignore[misc]  # what is tried is that it is refused
 
 
 def test_schema_describes_every_key() -> None:

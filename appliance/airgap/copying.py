@@ -71,7 +71,7 @@ def side_by_side(work: Callable[[Item], Result], items: Iterable[Item]) -> Itera
             failed = next((f for f in futures if f.done() and not f.cancelled() and f.exception()), None)
             if failed is not None:
                 failed.result()
-        except BaseException:
+        except BaseException:  # Ctrl-C as well: what has not begun is not begun, and it goes on up
             pool.shutdown(wait=False, cancel_futures=True)
             raise
     return (future.result() for future in futures)

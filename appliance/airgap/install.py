@@ -61,7 +61,7 @@ def install(
         except OSError as error:
             tree.clear()
             raise _words(error, tree) from None
-        except BaseException:
+        except BaseException:  # Ctrl-C as well: nothing half-installed stays, and it goes on up
             tree.clear()
             raise
         return Installation(signed.manifest, tree.path(name), previous, tree.prune())

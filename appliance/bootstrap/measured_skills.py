@@ -6,15 +6,16 @@ from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
 
-from pydantic import TypeAdapter, ValidationError
+from pydantic import TypeAdapter
 
-from appliance.bootstrap.data_dir import write_whole
+from appliance.bootstrap.kept_file import KeptFile
 from appliance.domain.model import Model
-from appliance.errors import ConfigError
 from appliance.evaluation.skills import MeasuredSkill
 
 FILE = "measured-skills.json"
-_KEPT = TypeAdapter(tuple[MeasuredSkill, ...])
+_KEPT = KeptFile(
+    TypeAdapter(tuple[MeasuredSkill, ...]), lambda one: one.key, "the measured skills", "appliance models onboard"
+)
 
 
 def measured_skills_file(data_dir: Path) -> Path:
@@ -24,25 +25,12 @@ def measured_skills_file(data_dir: Path) -> Path:
 
 def read_measured_skills(path: Path) -> tuple[MeasuredSkill, ...]:
     """All of them; none where there is no file. Raises ConfigError for one that can't be read."""
-    try:
-        return _KEPT.validate_json(path.read_bytes())
-    except FileNotFoundError:
-        return ()
-    except (OSError, ValidationError):
-        raise ConfigError(
-            f"{path}: the measured skills can't be read; make them anew with `appliance models onboard` after moving "
-            "this file away"
-        ) from None
+    return _KEPT.read(path)
 
 
 def keep_measured_skills(path: Path, made: Iterable[MeasuredSkill]) -> None:
     """Add some, each in place of an earlier one of the same model, revision, prompts and skill. Blocks."""
-    kept = {found.key: found for found in (*read_measured_skills(path), *made)}
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        write_whole(path, _KEPT.dump_json(tuple(kept.values()), indent=2))
-    except OSError as error:
-        raise ConfigError(f"{path}: can't be written: {error.strerror}; set another data_dir") from None
+    _KEPT.keep(path, made)
 
 
 def with_measured_skills(models: Mapping[str, Model], data_dir: Path) -> dict[str, Model]:

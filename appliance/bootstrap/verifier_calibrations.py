@@ -6,16 +6,20 @@ import logging
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
-from pydantic import TypeAdapter, ValidationError
+from pydantic import TypeAdapter
 
-from appliance.bootstrap.data_dir import write_whole
+from appliance.bootstrap.kept_file import KeptFile
 from appliance.coordinator.prompt_set import PromptSet
 from appliance.domain.model import Model
-from appliance.errors import ConfigError
 from appliance.evaluation.calibration import KeptCalibration, thresholds
 
 FILE = "verifier-calibrations.json"
-_KEPT = TypeAdapter(tuple[KeptCalibration, ...])
+_KEPT = KeptFile(
+    TypeAdapter(tuple[KeptCalibration, ...]),
+    lambda one: one.key,
+    "the verifiers' calibrations",
+    "appliance eval calibrate",
+)
 logger = logging.getLogger(__name__)
 
 
@@ -27,25 +31,12 @@ def verifier_calibrations_file(data_dir: Path) -> Path:
 def read_verifier_calibrations(path: Path) -> tuple[KeptCalibration, ...]:
     """All of them; none where there is no file. Raises ConfigError for one that can't be read: thresholds are not to
     change unseen."""
-    try:
-        return _KEPT.validate_json(path.read_bytes())
-    except FileNotFoundError:
-        return ()
-    except (OSError, ValidationError):
-        raise ConfigError(
-            f"{path}: the verifiers' calibrations can't be read; make them anew with `appliance eval calibrate` after "
-            "moving this file away"
-        ) from None
+    return _KEPT.read(path)
 
 
 def keep_verifier_calibrations(path: Path, made: Iterable[KeptCalibration]) -> None:
     """Add some, each in place of an earlier one for the same verifier, class, revision and prompts. Blocks."""
-    kept = {found.key: found for found in (*read_verifier_calibrations(path), *made)}
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        write_whole(path, _KEPT.dump_json(tuple(kept.values()), indent=2))
-    except OSError as error:
-        raise ConfigError(f"{path}: can't be written: {error.strerror}; set another data_dir") from None
+    _KEPT.keep(path, made)
 
 
 def revisions(models: Mapping[str, Model], prompt_sets: Mapping[str, PromptSet]) -> Mapping[str, tuple[str, str]]:

@@ -149,13 +149,13 @@ def test_used_and_held_never_pass_the_limit_and_end_at_zero(
             requests[which].keep(amount, 0.0)
         elif kind == "settle" and calls:
             owner, held, most = calls.pop(which % len(calls))
-            requests[owner].settle(held, min(amount, most), 0.0, now_s)  # type: ignore[arg-type]
+            requests[owner].settle(held, min(amount, most), 0.0, now_s)  # type: ignore[arg-type]  # drawn by Hypothesis
         elif kind == "leave" and not any(owner == which for owner, _, _ in calls):
             requests[which].leave(now_s)
         assert acme.tokens.free(now_s) >= -1e-6
         assert acme.tokens.held >= -1e-6
     for owner, held, _ in calls:
-        requests[owner].settle(held, 0, 0.0, now_s)  # type: ignore[arg-type]
+        requests[owner].settle(held, 0, 0.0, now_s)  # type: ignore[arg-type]  # drawn by Hypothesis
     for request in requests:
         request.leave(now_s)
     assert acme.holds_nothing

@@ -138,7 +138,7 @@ def test_unknown_keys_do_not_make_it_look_more_often(local: Ledger) -> None:
             return 0
 
     book = local.book()
-    book._ledger = Counting()  # type: ignore[assignment]
+    book._ledger = Counting()  # type: ignore[assignment]  # a ledger that counts
     for step in range(100):
         local.moment.now_s += 0.01
         asyncio.run(book.look_again())
@@ -185,7 +185,7 @@ def test_it_looks_every_second(local: Ledger) -> None:
                 return 0
 
         book = local.book(clock=loop.time)
-        book._ledger = Noting()  # type: ignore[assignment]
+        book._ledger = Noting()  # type: ignore[assignment]  # a ledger that notes
         began_s = loop.time()
         looking = asyncio.create_task(book.run())
         await asyncio.sleep(5.5)

@@ -159,7 +159,7 @@ class Clock:
 
 
 def kept(database: Database, clock: Clock, *, shared: bool = True, **said: float) -> tuple[Limits, LimitKeeper]:
-    limits = Limits(DataPolicy(policies={"default": TenantPolicy(limits=TenantLimits(**said))}))  # type: ignore[arg-type]
+    limits = Limits(DataPolicy(policies={"default": TenantPolicy(limits=TenantLimits(**said))}))  # type: ignore[arg-type]  # the fields are named by each test
     return limits, LimitKeeper(limits, database, shared=shared, clock=clock, wall_clock=clock.wall)
 
 

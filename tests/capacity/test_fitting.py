@@ -87,7 +87,7 @@ def test_few_designed_loads_tell_more_than_as_many_of_a_grid() -> None:
     from_grid = fit(SMALL, observed(grid, 0.03))
 
     def off(step: object) -> float:
-        return sum(abs(a / b - 1) for a, b in zip(astuple(step)[:4], astuple(STEP)[:4], strict=True))  # type: ignore[call-overload]
+        return sum(abs(a / b - 1) for a, b in zip(astuple(step)[:4], astuple(STEP)[:4], strict=True))  # type: ignore[call-overload]  # all of its fields are numbers
 
     assert off(designed.step) < off(from_grid.step)
 

@@ -150,7 +150,7 @@ def test_after_fifty_requests_the_forecast_is_sane(seed: int) -> None:
     draw = random.Random(seed)
 
     async def main() -> None:
-        built = house(noisy(draw))  # type: ignore[arg-type]
+        built = house(noisy(draw))  # type: ignore[arg-type]  # a draw of any of the reply types
         for _ in range(50):
             await events_of(built, asks())
         found = foreseen(built)

@@ -22,7 +22,7 @@ ASKED = asks(strategy="best_of_n")
 
 
 def drawing(**fields: object) -> CoordinatorOptions:
-    return replace(TWO_SIZES, best_of_n=BestOfNOptions(**fields))  # type: ignore[arg-type]
+    return replace(TWO_SIZES, best_of_n=BestOfNOptions(**fields))  # type: ignore[arg-type]  # the fields are named by each test
 
 
 def test_the_likeliest_candidate_is_the_answer() -> None:

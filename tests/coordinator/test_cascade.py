@@ -22,7 +22,7 @@ ASKED = asks(strategy="cascade")
 
 
 def cascading(**fields: object) -> CoordinatorOptions:
-    return replace(TWO_SIZES, cascade=CascadeOptions(**fields))  # type: ignore[arg-type]
+    return replace(TWO_SIZES, cascade=CascadeOptions(**fields))  # type: ignore[arg-type]  # the fields are named by each test
 
 
 def generalists(built: House) -> list[str]:

@@ -22,7 +22,7 @@ ASKED = asks(strategy="self_consistency")
 
 
 def sampling(samples: int, **fields: object) -> CoordinatorOptions:
-    return replace(TWO_SIZES, self_consistency=SelfConsistencyOptions(samples=samples, **fields))  # type: ignore[arg-type]
+    return replace(TWO_SIZES, self_consistency=SelfConsistencyOptions(samples=samples, **fields))  # type: ignore[arg-type]  # the fields are named by each test
 
 
 def rule_of(built: House) -> tuple[str, Verdict, int]:

@@ -128,7 +128,7 @@ def over(*layers: dict[str, Any]) -> dict[str, Any]:
             "packs: pack-0 has no engines, so it would start every model of the pool",
         ),
         (
-            chart.merged(chart.GROUP, {"groups": [{**chart.GROUP["groups"][0], "nodes": 3}]}),  # type: ignore[index]
+            chart.merged(chart.GROUP, {"groups": [{**chart.GROUP["groups"][0], "nodes": 3}]}),  # type: ignore[index]  # plain YAML
             "groups: large: tensor_parallel_size × pipeline_parallel_size is 16, but nodes × gpus_per_node is 24",
         ),
         ({"fullnameOverride": "vllm"}, 'fullnameOverride: names would begin with "vllm"'),

@@ -14,7 +14,7 @@ from tests.gateway.door import House, call, chat
 
 
 def limits(**said: float) -> Limits:
-    return Limits(DataPolicy(policies={"default": TenantPolicy(limits=TenantLimits(**said))}))  # type: ignore[arg-type]
+    return Limits(DataPolicy(policies={"default": TenantPolicy(limits=TenantLimits(**said))}))  # type: ignore[arg-type]  # the fields are named by each test
 
 
 def test_answers_say_what_is_left() -> None:

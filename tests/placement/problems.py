@@ -53,11 +53,11 @@ def l4(count: int = 1, host_gib: int = 256) -> Node:
 
 
 def wanted(model_id: str, max_model_len: int = 8192, **changes: object) -> Wanted:
-    return replace(Wanted(catalog()[model_id], max_model_len), **changes)  # type: ignore[arg-type]
+    return replace(Wanted(catalog()[model_id], max_model_len), **changes)  # type: ignore[arg-type]  # the fields are named by each test
 
 
 def problem(*nodes: Node, **changes: object) -> Problem:
     """Four models with a role each."""
     names = dict.fromkeys(model for models in ROLES.values() for model in models)
     plain = Problem(nodes or (l40s(),), tuple(wanted(name) for name in names), ROLES, DEMAND)
-    return replace(plain, **changes)  # type: ignore[arg-type]
+    return replace(plain, **changes)  # type: ignore[arg-type]  # the fields are named by each test

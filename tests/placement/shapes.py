@@ -60,4 +60,4 @@ def gpt_oss() -> Geometry:
 
 def shape(**changes: object) -> EngineShape:
     """8192 tokens on one GPU with today's vLLM."""
-    return replace(EngineShape(max_model_len=8192), **changes)  # type: ignore[arg-type]
+    return replace(EngineShape(max_model_len=8192), **changes)  # type: ignore[arg-type]  # the fields are named by each test

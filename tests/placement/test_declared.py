@@ -35,7 +35,7 @@ def entry(name: str, **fields: object) -> PoolEntry:
         files=(),
     )
     made = PoolEntry(model, PurePath("/store") / name, 2_000_000, 1, 768, 16, 1024, 32 << 20)
-    return replace(made, **fields)  # type: ignore[arg-type]
+    return replace(made, **fields)  # type: ignore[arg-type]  # the fields are named by each test
 
 
 def placed(*entries: PoolEntry, device: Device = Device.CPU, gpus: tuple[Gpu, ...] = GPUS) -> tuple[EngineSpec, ...]:

@@ -5,11 +5,11 @@ from __future__ import annotations
 import pytest
 
 from appliance.domain.geometry import Attention, Geometry, LatentAttention, LayerGroup, Recurrent
-from appliance.placement.kv_cache import LayerKind, kv_element_bytes, kv_layout, layer_kinds, token_bytes
+from appliance.placement.kv_cache import KvLayout, LayerKind, kv_element_bytes, kv_layout, layer_kinds, token_bytes
 from tests.placement.shapes import deepseek_v3, dense, gpt_oss, qwen3_next
 
 
-def layout_of(geometry: Geometry, ranks: int = 1, element: int = 2, block: int = 16, windows: bool = True):  # type: ignore[no-untyped-def]
+def layout_of(geometry: Geometry, ranks: int = 1, element: int = 2, block: int = 16, windows: bool = True) -> KvLayout:
     return kv_layout(layer_kinds(geometry, element, 2, ranks, windows=windows), block)
 
 

@@ -71,7 +71,7 @@ def test_repair_gives_up_after_its_samples() -> None:
 
 def test_a_doubted_plan_gets_another_one_that_passes() -> None:
     lost = team(lambda do, t: "99" if do == "3*8" else evaluate(do))
-    lost.planner.script = lambda prompt, t: PLAN if t else PLAN.replace("$s1*7", "$s1*8")  # type: ignore[attr-defined]
+    lost.planner.script = lambda prompt, t: PLAN if t else PLAN.replace("$s1*7", "$s1*8")  # type: ignore[attr-defined]  # a fake, not the model
     runs = orchestrate(lost, plan_by_majority(lost, ["q"], samples=0), Repair(samples=1))
     [again] = plan_again(lost, ["q"], runs, Repair(samples=1))
     assert (runs[0].doubted, runs[0].answer, again.answer) == (True, "99", "21")

@@ -26,7 +26,7 @@ def gpu(name: str, *gpu_ids: str) -> EngineSpec:
 
 
 def seen(spec: EngineSpec, state: EngineState, since_s: float = 0, **fields: object) -> dict[str, Observed]:
-    return {spec.engine_id: replace(Observed(spec, state, since_s), **fields)}  # type: ignore[arg-type]
+    return {spec.engine_id: replace(Observed(spec, state, since_s), **fields)}  # type: ignore[arg-type]  # the fields are named by each test
 
 
 def test_absent_engines_start_up_to_the_limit() -> None:

@@ -104,7 +104,7 @@ def test_stop_ends_routing_before_it_drains() -> None:
             seen.append(house.states()["a"])
             await stop(drain_timeout_s)
 
-        handle.stop = stop_and_look  # type: ignore[method-assign]
+        handle.stop = stop_and_look  # type: ignore[method-assign]  # watched in place of the method
         await house.supervisor.stop()
         assert seen == [EngineState.DRAINING]
         assert handle.stopped == [7]

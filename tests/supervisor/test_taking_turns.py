@@ -374,11 +374,11 @@ def test_a_restart_waits_for_the_memory_of_the_dead_engine() -> None:
         launch = house.launcher.launch
 
         async def launch_and_take(*args: object) -> object:
-            handle = await launch(*args)  # type: ignore[arg-type]
+            handle = await launch(*args)  # type: ignore[arg-type]  # passed on as they came
             house.free_bytes = 40 << 30
             return handle
 
-        house.launcher.launch = launch_and_take  # type: ignore[method-assign, assignment]
+        house.launcher.launch = launch_and_take  # type: ignore[method-assign, assignment]  # watched in place of the method
         async with house.running():
             died_s = asyncio.get_running_loop().time()
             house.launcher.latest("a").exit(1)

@@ -49,7 +49,7 @@ REFUSED: dict[str, dict[str, Any]] = {
     "too many": ask(n=99),
     "no messages": {"model": MODEL, "messages": []},
     "unknown model": {"model": "nobody", "messages": ask()["messages"]},
-    "media": ask([{"type": "image_url", "image_url": {"url": "http://evil/x.png"}}]),  # type: ignore[arg-type]
+    "media": ask([{"type": "image_url", "image_url": {"url": "http://evil/x.png"}}]),  # type: ignore[arg-type]  # parts, where others have a text
     "options without stream": ask(stream_options={"include_usage": True}),
     "label": ask(labels=["secret"]),
     "strategy": ask(strategy="cascade"),
