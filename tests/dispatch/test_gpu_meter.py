@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from appliance.dispatch.gpu_meter import GpuMeter, Receipt
 from appliance.errors import EngineUnavailable
 from tests.coordinator.house import engine
-from tests.dispatch.test_dispatcher import CALL, built, context
+from tests.dispatch.calls import CALL, built, context
 from tests.fakes.scripted_client import Reply
 from tests.fakes.virtual_time import run
 
