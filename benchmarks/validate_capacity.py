@@ -141,7 +141,8 @@ def of_records(records: Sequence[RequestRecord]) -> Figures:
 
 def setup_of(profile: Profile) -> Setup:
     """All engines and the coordinator on one machine."""
-    return Setup(tuple(EnginePlace(e.model_id, e, "cpu") for e in profile.engines), coordinator="cpu")
+    places = tuple(EnginePlace(engine.model_id, engine, "cpu") for engine in profile.engines)
+    return Setup(places, coordinator="cpu", coordinator_share=profile.engines[0].server_share)
 
 
 def predicted(profile: Profile, load: Load) -> Figures:

@@ -52,6 +52,7 @@ class Engine:
         self._steps = 0
         self.next_s = NEVER  # when something happens next, if nothing comes before
         self.busy = False  # whether it computes
+        self.server_free_s = 0.0  # when its API server has done all that was sent here
         self.busy_s = 0.0
         self.preemptions = 0
 
@@ -62,7 +63,8 @@ class Engine:
 
     def submit(self, sequence: Sequence, now_s: float) -> None:
         """A call has been sent here."""
-        heappush(self._coming, (now_s + self.profile.call_s, next(self._numbers), sequence))
+        self.server_free_s = max(now_s, self.server_free_s) + self.profile.server_s
+        heappush(self._coming, (self.server_free_s + self.profile.call_s, next(self._numbers), sequence))
         if self._ends_s == NEVER:
             self.next_s = self._coming[0][0]
         elif self._steps > 1 and self._coming[0][2] is sequence:

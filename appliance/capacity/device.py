@@ -1,8 +1,8 @@
 """What engines compute on, and how they slow each other there. Pure.
 
-A busy engine wants a share of its device. While those that are busy want more than all of it together, each goes on
-more slowly, all by the same factor. So a device has a time of its own, which passes at that factor, and in which an
-engine takes as long as it would alone.
+A busy engine wants a share of its device, and so do its busy API server and the coordinator where they compute there
+too. While those that are busy want more than all of it together, each goes on more slowly, all by the same factor. So a
+device has a time of its own, which passes at that factor, and in which an engine takes as long as it would alone.
 """
 
 from __future__ import annotations
@@ -20,8 +20,8 @@ from appliance.capacity.batching import NEVER, Engine
 class Device:
     """One device and its engines. `own_s` is its own time at `now_s`, `next_own_s` when something happens next.
 
-    `version` tells one foresight from another. `timers` are for others whose work takes its time too, and who want
-    hardly any of it.
+    `version` tells one foresight from another. The coordinator's work has `timers`: it does one thing after the other,
+    wants `desk_share` meanwhile, and has done all of it at `desk_free_s`.
     """
 
     engines: list[Engine] = field(default_factory=list)
@@ -30,6 +30,8 @@ class Device:
     speed: float = 1.0
     version: int = 0
     next_own_s: float = NEVER
+    desk_share: float = 0.0
+    desk_free_s: float = 0.0
     timers: list[tuple[float, int, Callable[[Any], None], Any]] = field(default_factory=list)
     _numbers: count[int] = field(default_factory=count)
 
@@ -39,8 +41,9 @@ class Device:
         self.now_s = now_s
 
     def after(self, seconds: float, what: Callable[[Any], None], about: Any) -> None:
-        """Call back after so much of its own time."""
-        heappush(self.timers, (self.own_s + seconds, next(self._numbers), what, about))
+        """Call back once the coordinator has worked for so much of its own time, after what it has to do already."""
+        self.desk_free_s = max(self.own_s, self.desk_free_s) + seconds
+        heappush(self.timers, (self.desk_free_s, next(self._numbers), what, about))
 
     def due(self) -> list[tuple[Callable[[Any], None], Any]]:
         """Whom to call back now."""
@@ -57,6 +60,11 @@ class Device:
                 at_s = engine.next_s
             if engine.busy:
                 wanted += engine.profile.device_share
+            if engine.server_free_s > self.own_s and engine.profile.server_share:
+                wanted += engine.profile.server_share
+                at_s = min(at_s, engine.server_free_s)
+        if self.desk_free_s > self.own_s:
+            wanted += self.desk_share
         self.speed = 1.0 if wanted <= 1.0 else 1.0 / wanted
         self.version += 1
         self.next_own_s = at_s

@@ -8,7 +8,7 @@ from typing import ClassVar
 
 from pydantic import ConfigDict
 
-from appliance.capacity.figures import DOCUMENT, Amount, AtLeastOne, Positive, Share
+from appliance.capacity.figures import DOCUMENT, Amount, AtLeastOne, Part, Positive, Share
 
 
 class Source(StrEnum):
@@ -51,10 +51,11 @@ class StepCost:
 class EngineProfile:
     """One kind of engine: a model at a revision, on a kind of hardware, started with these options of vLLM.
 
-    `kv_tokens` fit its KV cache, in blocks of `block_size`. `call_s` is what a call takes beside the engine's steps:
-    HTTP, templates, tokens. A busy engine wants `device_share` of its device: engines on one device that together want
-    more than all of it slow each other. `start_s` and `wake_s` are the seconds until it serves, started or woken.
-    `prefix_caching`: prompts that begin alike are computed once.
+    `kv_tokens` fit its KV cache, in blocks of `block_size`. `call_s` is what a call takes beside the engine's steps
+    and `server_s` what the engine's API server does for it, one call after the other: HTTP, templates, tokens. A busy
+    engine wants `device_share` of its device, its busy server `server_share` (none of a GPU): those on one device that
+    together want more than all of it slow each other. `start_s` and `wake_s` are the seconds until it serves, started
+    or woken. `prefix_caching`: prompts that begin alike are computed once.
     """
 
     __pydantic_config__: ClassVar[ConfigDict] = DOCUMENT
@@ -72,7 +73,9 @@ class EngineProfile:
     source: Source
     tensor_parallel_size: AtLeastOne = 1
     call_s: Amount = 0.0
+    server_s: Amount = 0.0
     device_share: Share = 1.0
+    server_share: Part = 0.0
     start_s: Amount = 0.0
     wake_s: Amount = 0.0
     prefix_caching: bool = True

@@ -4,6 +4,9 @@ For given costs the simulation of a load says which steps it makes; given the st
 each counts as often as it occurs. So costs are found by turns (Gauss and Newton's way): simulate, see by how much each
 time changes with each cost, solve for costs that are not negative, and again, until they stay. Errors count relative to
 the measured time, and those that stand out count less (Huber's weights).
+
+How long the API server is at a call, one after the other, shows in loads of many calls only, and not linearly: it is
+looked for on a line, with all the other costs solved for at each of its points.
 """
 
 from __future__ import annotations
@@ -20,6 +23,10 @@ from appliance.errors import ConfigError
 _COSTS = ("fixed_s", "prefill_token_s", "decode_sequence_s", "kv_token_s", "prefill_context_s")
 _START = np.array([3e-3, 2e-5, 1e-4, 1e-7, 1e-9, 3e-3])
 """Costs and seconds beside the steps, to begin with."""
+_SERVER_S = (0.0, 0.0005, 0.001, 0.002, 0.004, 0.008)
+_CLOSER = 3
+_ALIKE = 4
+"""Digits of errors that are looked at: of times in the server that are as good, the shortest is taken."""
 _LEAST_FIXED_S = 1e-6
 _TURNS = 12
 _SETTLED = 1e-4
@@ -42,28 +49,52 @@ class Observation:
 
 @dataclass(frozen=True, slots=True)
 class Fit:
-    """The costs with their band, the seconds of a call beside its steps, and the mean relative error."""
+    """The costs with their band, the seconds of a call beside its steps and in the server, the mean relative error."""
 
     step: StepCost
     call_s: float
+    server_s: float
     error: float
 
 
 def fit(engine: EngineProfile, observations: Sequence[Observation]) -> Fit:
-    """The costs of this engine; its own `step` and `call_s` are not looked at. Raises ConfigError for too few loads."""
+    """The costs of this engine; its own are not looked at. Raises ConfigError for too few loads."""
     if len(observations) < _FEWEST:
         raise ConfigError(f"{engine.model_id}: {len(observations)} loads are too few to learn the cost of a step from")
     single = [each for each in observations if len(each.sent) == 1]
-    start = _descended(engine, single, _START) if len(single) >= _FEWEST // 2 else _START
+    engine = replace(engine, server_s=0.0)
+    start = _descended(engine, single, _START)[0] if len(single) >= _FEWEST // 2 else _START
     start = np.where(start > 0, start, _START)  # what single calls can't tell apart
-    costs = _descended(engine, observations, start)
+    server_s, costs = _with_server(engine, observations, start)
+    engine = replace(engine, server_s=server_s)
     residuals = np.abs(_predicted(engine, observations, costs) / _measured(observations) - 1)
     band = float(np.percentile(residuals, _COVERED))
-    return Fit(_step(costs, band), float(costs[-1]), float(np.mean(residuals)))
+    return Fit(_step(costs, band), float(costs[-1]), server_s, float(np.mean(residuals)))
 
 
-def _descended(engine: EngineProfile, observations: Sequence[Observation], start: Vector) -> Vector:
-    """The best costs on the way from `start`; in the second half of it steps are halved, where they swing."""
+def _with_server(engine: EngineProfile, observations: Sequence[Observation], start: Vector) -> tuple[float, Vector]:
+    """The best seconds in the server: of a few, then of those between the best and its neighbours."""
+    tried: dict[float, tuple[Vector, float]] = {}
+
+    def look_at(server_s: float) -> None:
+        if server_s not in tried:
+            tried[server_s] = _descended(replace(engine, server_s=server_s), observations, start)
+
+    def best() -> float:
+        return min(sorted(tried), key=lambda point: round(tried[point][1], _ALIKE))
+
+    for server_s in _SERVER_S:
+        look_at(server_s)
+    for _ in range(_CLOSER):
+        points = sorted(tried)
+        at = points.index(best())
+        for other in points[max(0, at - 1) : at] + points[at + 1 : at + 2]:
+            look_at((points[at] + other) / 2)
+    return best(), tried[best()][0]
+
+
+def _descended(engine: EngineProfile, observations: Sequence[Observation], start: Vector) -> tuple[Vector, float]:
+    """The best costs on the way from `start`, and their error; later on steps are halved, where they swing."""
     measured = _measured(observations)
     costs, best, least = start, start, np.inf
     for turn in range(_TURNS):
@@ -76,8 +107,8 @@ def _descended(engine: EngineProfile, observations: Sequence[Observation], start
         found[0] = max(found[0], _LEAST_FIXED_S)
         before, costs = costs, found if turn < _TURNS // 2 else (costs + found) / 2
         if np.all(np.abs(costs - before) <= _SETTLED * np.maximum(costs, _NEGLIGIBLE * _START)):
-            return costs
-    return best
+            break
+    return best, least
 
 
 def _measured(observations: Sequence[Observation]) -> Vector:

@@ -24,8 +24,10 @@ from appliance.capacity.fitting import Observation, fit, share_of_device
 from appliance.capacity.prompts import PROBES, Tokens, letters, tokens_of
 from appliance.errors import EngineUnavailable
 
-APART_S: Final = 0.002
+APART_S: Final = 0.0005
 """Between calls that are sent together: a burst would measure the sender."""
+PROCESSOR: Final = "cpu"
+"""The device of engines without a GPU. Their API servers compute there too."""
 _EVERY_TOKEN: Final = {"ignore_eos": True, "skip_special_tokens": False}
 """Answers are as long as asked for, and each token of them is seen."""
 _TOGETHER = Load(16, 64, 2)
@@ -110,15 +112,16 @@ class Profiler:
         """The engines, measured. Raises EngineUnavailable where one does not answer."""
         found = [await self._profile(subject.engine) for subject in subjects]
         door_s = self.door_s
-        found = [replace(engine, call_s=max(0.0, engine.call_s - door_s)) for engine in found]
+        found = [_without(engine, door_s) for engine in found]
         devices: dict[str, list[int]] = {}
         for place, subject in enumerate(subjects):
             devices.setdefault(subject.device, []).append(place)
-        for places in devices.values():
+        for device, places in devices.items():
             if len(places) > 1:
                 share = await self._share([found[place] for place in places], door_s)
+                server_share = share if device == PROCESSOR else 0.0
                 for place in places:
-                    found[place] = replace(found[place], device_share=share)
+                    found[place] = replace(found[place], device_share=share, server_share=server_share)
         return tuple(found)
 
     async def _profile(self, engine: EngineProfile) -> EngineProfile:
@@ -133,7 +136,7 @@ class Profiler:
             if time.monotonic() - began_s > self.effort.engine_s * (repeat + 1) / (repeat + 2):
                 break  # another time round would go beyond the limit
         learnt = fit(engine, observations)
-        return replace(engine, step=learnt.step, call_s=learnt.call_s, source=Source.MEASURED)
+        return replace(engine, step=learnt.step, call_s=learnt.call_s, server_s=learnt.server_s, source=Source.MEASURED)
 
     async def _counted(self, model_id: str) -> tuple[int, int]:
         short, long = [_Ask(model_id, many, 1, next(self._seeds)) for many in PROBES]
@@ -177,6 +180,12 @@ class Profiler:
                 records = await self._sent([(engine.model_id, _TOGETHER) for engine in group])
                 felt.append((len(group), _slower(group, records, door_s)))
         return share_of_device(felt)
+
+
+def _without(engine: EngineProfile, door_s: float) -> EngineProfile:
+    """The engine without the door's part of what a call takes beside its steps."""
+    call_s = engine.call_s - door_s
+    return replace(engine, call_s=max(0.0, call_s), server_s=max(0.0, engine.server_s + min(0.0, call_s)))
 
 
 def _observed(records: Sequence[RequestRecord]) -> Observation:

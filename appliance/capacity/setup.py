@@ -32,7 +32,7 @@ class Setup:
     """The pool. After `deadline_s` a request has failed, as under the coordinator's budget of wall time.
 
     `coordinator` names the device that the coordinator computes on, where that is one of the engines' (a pool without
-    GPUs): its own time then stretches with the load there.
+    GPUs): it works there on one thing after the other and wants `coordinator_share` of it meanwhile.
     """
 
     engines: tuple[EnginePlace, ...]
@@ -40,6 +40,7 @@ class Setup:
     weights: PickWeights = DEFAULT_WEIGHTS
     deadline_s: float = 60.0
     coordinator: str | None = None
+    coordinator_share: float = 0.0
 
     def __post_init__(self) -> None:
         twice = [name for name, many in Counter(place.engine_id for place in self.engines).items() if many > 1]

@@ -102,6 +102,8 @@ class _Simulation:
         self._slots = _slots(setup)
         desks = [slot.device for slot in self._slots.values() if slot.place.device == setup.coordinator]
         self._desk = desks[0] if desks else None
+        if self._desk is not None:
+            self._desk.desk_share = setup.coordinator_share
         self._dispatch = Dispatch(setup, lambda: self._now_s, self._send, self._refuse, self._look_again)
         for event in events:
             self._at(event.at_s, self._outage if isinstance(event, Outage) else self._wake, event)
@@ -157,7 +159,7 @@ class _Simulation:
 
     def _after(self, seconds: float, what: Callable[[Any], None], about: Any) -> None:
         """Once the coordinator has worked for so long."""
-        if self._desk is None:
+        if self._desk is None or not seconds:
             self._at(self._now_s + seconds, what, about)
         else:
             self._desk.advance(self._now_s)

@@ -18,7 +18,7 @@ from appliance.bootstrap.pool import pool_models
 from appliance.capacity.engine_profile import EngineProfile, Source, StepCost
 from appliance.capacity.profile import Profile
 from appliance.capacity.profile_file import save_profile
-from appliance.capacity.profiling import Effort, Profiler, Subject
+from appliance.capacity.profiling import PROCESSOR, Effort, Profiler, Subject
 from appliance.capacity.tree_sampling import trees_of, with_shared_prompts
 from appliance.cli import capacity_advise
 from appliance.cli.capacity_view import profile_lines
@@ -125,7 +125,7 @@ def _subjects(
             tensor_parallel_size=max(1, len(shown["gpu_ids"])),
             start_s=start_s,
         )
-        subjects.append(Subject(engine, ",".join(shown["gpu_ids"]) or "cpu"))
+        subjects.append(Subject(engine, ",".join(shown["gpu_ids"]) or PROCESSOR))
     return subjects
 
 

@@ -21,6 +21,7 @@ class Given:
 class _Running:
     given: Given
     number: int
+    comes_s: float = 0.0
     made: int = 0
     left: int = 0
     computed: int = 0
@@ -35,6 +36,10 @@ def ends_of(profile: EngineProfile, calls: list[Given]) -> tuple[list[float], in
     """When each call ends, and how often one was preempted. Prefixes are never evicted."""
     size, total = profile.block_size, profile.kv_tokens // profile.block_size
     coming = sorted((_Running(call, n) for n, call in enumerate(calls)), key=lambda each: each.given.at_s)
+    free_s = 0.0
+    for each in coming:
+        free_s = max(each.given.at_s, free_s) + profile.server_s
+        each.comes_s = free_s + profile.call_s
     waiting: list[_Running] = []
     running: list[_Running] = []
     cached: set[str] = set()
@@ -47,8 +52,8 @@ def ends_of(profile: EngineProfile, calls: list[Given]) -> tuple[list[float], in
 
     while coming or waiting or running:
         if not waiting and not running:
-            now_s = max(now_s, coming[0].given.at_s + profile.call_s)
-        while coming and coming[0].given.at_s + profile.call_s <= now_s:
+            now_s = max(now_s, coming[0].comes_s)
+        while coming and coming[0].comes_s <= now_s:
             waiting.append(coming.pop(0))
         budget, may_admit = profile.max_num_batched_tokens, True
         while len(running) > 1 and blocks() > total:

@@ -43,10 +43,10 @@ def loads(seed: int, calls: int, span_s: float, longest: int, shared: int = 0) -
     ]
 
 
-@given(st.integers(0, 10**6), st.floats(0.01, 5), st.sampled_from([0.0, 0.003]))
+@given(st.integers(0, 10**6), st.floats(0.01, 5), st.sampled_from([0.0, 0.003]), st.sampled_from([0.0, 0.01]))
 @settings(max_examples=60, deadline=None)
-def test_calls_end_when_they_end_step_by_step(seed: int, span_s: float, call_s: float) -> None:
-    profile = engine(call_s=call_s)
+def test_calls_end_when_they_end_step_by_step(seed: int, span_s: float, call_s: float, server_s: float) -> None:
+    profile = engine(call_s=call_s, server_s=server_s)
     calls = loads(seed, 30, span_s, 60)
 
     ends, simulated = run(profile, calls)

@@ -1,13 +1,15 @@
 import random
 from collections.abc import Sequence
-from dataclasses import astuple
+from dataclasses import astuple, replace
 
 import numpy as np
 import pytest
 
 from appliance.capacity.alone import Sent, Times, alone
 from appliance.capacity.design import Load, loads
+from appliance.capacity.engine_profile import EngineProfile
 from appliance.capacity.fitting import Observation, fit, non_negative, share_of_device
+from appliance.capacity.profiling import APART_S
 from appliance.capacity.prompts import PROBES, letters, tokens_of
 from appliance.errors import ConfigError
 from tests.capacity.profiles import STEP, engine
@@ -22,14 +24,14 @@ SMALL = engine(
 )
 
 
-def observed(chosen: Sequence[Load], noise: float, wild: float = 0.0) -> list[Observation]:
+def observed(chosen: Sequence[Load], noise: float, wild: float = 0.0, true: EngineProfile = SMALL) -> list[Observation]:
     draw, found = random.Random(1), []
     for load in chosen:
-        sent = tuple(Sent(0.002 * n, load.prompt_tokens, load.completion_tokens) for n in range(load.at_once))
+        sent = tuple(Sent(APART_S * n, load.prompt_tokens, load.completion_tokens) for n in range(load.at_once))
         factor = 3.0 if draw.random() < wild else 1.0
         times = tuple(
             Times(each.first_s * factor * draw.gauss(1, noise), each.whole_s * factor * draw.gauss(1, noise))
-            for each in alone(SMALL, sent)
+            for each in alone(true, sent)
         )
         found.append(Observation(sent, times))
     return found
@@ -41,6 +43,16 @@ def test_costs_that_times_were_made_with_are_found_again() -> None:
     assert astuple(found.step)[:5] == pytest.approx(astuple(STEP)[:5], rel=0.01)
     assert found.call_s == pytest.approx(0.004, rel=0.01)
     assert found.step.band < 0.001
+
+
+def test_what_the_server_does_one_call_after_the_other_is_told_from_what_each_call_waits() -> None:
+    true = replace(SMALL, call_s=0.002, server_s=0.003)
+
+    found = fit(SMALL, observed(loads(SMALL, 28), 0.01, true=true))
+
+    assert found.server_s == pytest.approx(0.003, rel=0.1)
+    assert found.call_s == pytest.approx(0.002, rel=0.15)
+    assert found.step.fixed_s == pytest.approx(STEP.fixed_s, rel=0.05)
 
 
 def test_a_few_times_that_are_far_off_change_little() -> None:

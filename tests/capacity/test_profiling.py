@@ -100,6 +100,9 @@ def test_engines_that_share_a_device_are_measured_together() -> None:
     found = profiled(Pool(shared))
 
     assert [each.device_share for each in found] == pytest.approx([0.8, 0.8], rel=0.05)
+    assert [each.server_share for each in found] == [each.device_share for each in found]
+    on_a_gpu = profiled(Pool(shared, device="gpu0"), devices=("gpu0", "gpu0"))
+    assert [each.server_share for each in on_a_gpu] == [0.0, 0.0]
 
 
 def test_engines_with_devices_of_their_own_are_not() -> None:

@@ -101,6 +101,32 @@ def test_a_coordinator_on_the_same_device_is_slowed_as_the_engines_are() -> None
         setup(engine(), coordinator="gpu7")
 
 
+def test_a_busy_server_slows_the_others_on_its_device() -> None:
+    served = replace(engine("a"), server_s=0.5, device_share=0.001)
+    for share, slower_s in ((0.0, 0.0), (1.0, 0.5)):
+        profiles = (replace(served, server_share=share), engine("b"))
+        load = at(direct("b", 10, 200), 0.0) + at(direct("a", 10, 1), 0.01)
+
+        other, _ = took(simulate(setup(*profiles, device="cpu"), load))
+
+        assert other == pytest.approx(alone(10, 200) + slower_s, rel=0.01)
+
+
+def test_the_coordinator_does_one_thing_after_the_other_and_slows_what_is_beside_it() -> None:
+    waits = TreeSample((call("b", 10, 1, after_s=0.1),))
+    profiles = (engine("a"), engine("b", device_share=0.001))
+    load = [*at(direct("a", 10, 400), 0.0), Arrival(0.5, "t", waits), Arrival(0.5, "t", waits)]
+    for share, factor in ((0.0, 1.0), (1.0, 2.0)):
+        outcome = simulate(setup(*profiles, device="cpu", coordinator="cpu", coordinator_share=share), load)
+
+        first, second = (request.took_s for request in outcome.requests[1:])
+        assert first is not None
+        assert second is not None
+        assert first == pytest.approx(factor * 0.1, rel=0.2)
+        assert second - first == pytest.approx(factor * 0.1, rel=0.2)
+        assert outcome.requests[0].took_s == pytest.approx(alone(10, 400) + 0.2 * (factor - 1), rel=0.01)
+
+
 def test_what_has_no_slot_waits_in_the_line_of_the_dispatcher() -> None:
     outcome = simulate(setup(engine(max_num_seqs=1)), at(direct("small", 10, 20), 0.0, 0.0, 0.0))
 
