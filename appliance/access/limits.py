@@ -82,10 +82,10 @@ class Limits:
 
     def admit(self, tenant: Tenant, tokens_estimate: float, now_s: float, gpu_s: float = 0.0) -> Admitted | Refused:
         """Count one request of one call in, and hold what it may take at the most."""
+        free = self.admit_freely(tenant)
+        if free is not None:
+            return free
         account = self.account(tenant)
-        if account.unlimited:
-            account.in_flight += 1
-            return Admitted(account)
         request = account.request()
         try:
             request.enter(now_s)
@@ -93,6 +93,14 @@ class Limits:
         except LimitReached as error:
             request.leave(now_s)
             return Refused(error.limit, str(error), error.retry_after_s, self.headers(tenant, now_s))
+
+    def admit_freely(self, tenant: Tenant) -> Admitted | None:
+        """Count one request in where its tenant has no limits, so that nothing has to be estimated; else None."""
+        account = self.account(tenant)
+        if not account.unlimited:
+            return None
+        account.in_flight += 1
+        return Admitted(account)
 
     def settle(self, admitted: Admitted, tokens: float, gpu_s: float, now_s: float) -> None:
         """The call is over: book what it used and count its request out."""
@@ -105,8 +113,13 @@ class Limits:
 
     def headers(self, tenant: Tenant, now_s: float) -> Headers:
         """`x-ratelimit-*` of a tenant, as OpenAI's clients know them; none for what has no limit."""
-        account = self.account(tenant)
+        return self.headers_of(self.account(tenant), now_s)
+
+    def headers_of(self, account: TenantAccount, now_s: float) -> Headers:
+        """The same of an account."""
         headers: Headers = []
+        if account.unlimited:
+            return headers
         for kind, window in ((b"requests", account.requests), (b"tokens", account.tokens)):
             if window.limit != inf:
                 headers += _headers(kind, window, now_s)

@@ -111,7 +111,8 @@ def free_share(engine: EngineStatus, sight: Sight) -> float:
     broken = sight.broken.get(engine.engine_id)
     if broken is not None and broken.busy:
         return 0.0
-    return max(0.0, 1.0 - sight.in_flight.get(engine.engine_id, 0) / max(1, engine.max_num_seqs))
+    taken, slots = sight.in_flight.get(engine.engine_id, 0), engine.max_num_seqs or 1
+    return 1.0 - taken / slots if taken < slots else 0.0
 
 
 def _score(engine: EngineStatus, sight: Sight, home: float, weights: PickWeights) -> float:

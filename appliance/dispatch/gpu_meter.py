@@ -22,9 +22,11 @@ class _Busy:
 
     def advance(self, now_s: float) -> None:
         """Charge up to now. A clock that went back charges nothing, and nothing twice when it comes forth again."""
-        if self.calls and now_s > self.at_s:
+        if now_s <= self.at_s:
+            return
+        if self.calls:
             self.each_s += (now_s - self.at_s) * self.devices / self.calls
-        self.at_s = max(self.at_s, now_s)
+        self.at_s = now_s
 
 
 @dataclass(slots=True)
@@ -84,9 +86,9 @@ class GpuMeter:
 
     def leave(self, engine_id: str, now_s: float) -> float:
         """One call less; returns the engine's reading. An engine without calls is forgotten."""
-        reading_s = self.each_s(engine_id, now_s)
         engine = self._busy[engine_id]
+        engine.advance(now_s)
         engine.calls -= 1
         if not engine.calls:
             del self._busy[engine_id]
-        return reading_s
+        return engine.each_s

@@ -65,28 +65,22 @@ def sign_of(error: BaseException | None) -> Sign:
 
 @dataclass(slots=True, eq=False)
 class Place:
-    """One call on an engine, from when it is sent until `leave`. `receipt` tells what it is charged."""
+    """One call on an engine, from when it is sent until `leave`. `receipt` tells what it is charged.
+
+    `request_id` is the request whose service is counted; None for a call that is a request of its own. `trial`: its
+    engine's breaker waits for it.
+    """
 
     engine: EngineStatus
     receipt: Receipt
     began_s: float
     _places: Places = field(repr=False)
-    _request_id: str | None
-    _trial: bool
+    request_id: str | None
+    trial: bool
 
     def leave(self, sign: Sign) -> None:
         """The call has ended, whatever way; once."""
         self._places.left(self, sign)
-
-    @property
-    def request_id(self) -> str | None:
-        """The request whose service is counted; None for a call that is a request of its own."""
-        return self._request_id
-
-    @property
-    def trial(self) -> bool:
-        """Whether its engine's breaker waits for it."""
-        return self._trial
 
 
 class Places:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -78,9 +79,19 @@ class Journal(Protocol):
     def begin(self, event: Begun) -> JournalPage:
         """A new page."""
 
+    def begin_later(self, cut_off: Callable[[], PassThroughCall]) -> JournalPage:
+        """A new page for a request that is mostly over before the page is written.
+
+        `cut_off` tells what is known of it by then; it is called only where nothing else was noted before, maybe in
+        another thread.
+        """
+
 
 class _Nowhere:
     def begin(self, event: Begun) -> JournalPage:
+        return self
+
+    def begin_later(self, cut_off: Callable[[], PassThroughCall]) -> JournalPage:
         return self
 
     def note(self, event: JournalEvent) -> None:

@@ -35,16 +35,20 @@ class RelayClient:
 
     async def connected(self, engine: EngineStatus) -> RelayConnection:
         """A connection that carries nothing: the one used last, else a new one. Raises EngineUnavailable."""
-        idle, now_s = self._idle.get(engine.base_url), asyncio.get_running_loop().time()
+        return self.waiting(engine) or await self.connected_anew(engine)
+
+    def waiting(self, engine: EngineStatus) -> RelayConnection | None:
+        """The connection used last of those that carry nothing, where there is one."""
+        idle = self._idle.get(engine.base_url)
         while idle:
             connection = idle.pop()
-            if now_s - connection.idle_since_s > KEEPALIVE_S:
+            if connection.idle_s > KEEPALIVE_S:
                 for older in (connection, *idle):
                     older.abort()
                 idle.clear()
             elif not connection.closed:
                 return connection
-        return await self.connected_anew(engine)
+        return None
 
     async def connected_anew(self, engine: EngineStatus) -> RelayConnection:
         """A new connection. Raises EngineUnavailable."""
@@ -63,7 +67,7 @@ class RelayClient:
 
         The end of the body follows the last event at once, but often not in the same packet.
         """
-        if not connection.draining:
+        if connection.reusable or not connection.draining:
             self._keep(engine.base_url, connection)
             return
         timer = asyncio.get_running_loop().call_later(LAST_BYTES_S, connection.abort)
@@ -80,7 +84,7 @@ class RelayClient:
         if not connection.reusable or len(idle) >= MOST_IDLE:
             connection.abort()
             return
-        connection.freed(asyncio.get_running_loop().time())
+        connection.freed()
         idle.append(connection)
 
     async def close(self) -> None:

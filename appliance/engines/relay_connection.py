@@ -58,8 +58,8 @@ class _Answer:
 class RelayConnection(asyncio.Protocol):
     """One request at a time: `ask`, then `head`, then `piece` until it is None, or `body`; then `free` or `abort`.
 
-    The three that wait return early, without anything, after `nudge`; they raise AnswerBroken. `on_lost` hears when
-    the connection is gone.
+    `head` and `piece` return early, without anything, after `nudge`; all that wait raise AnswerBroken. Who wants the
+    body as a whole needs no `head`. `on_lost` hears when the connection is gone.
     """
 
     def __init__(self, loop: asyncio.AbstractEventLoop, on_lost: Callable[[RelayConnection], None]) -> None:
@@ -77,7 +77,7 @@ class RelayConnection(asyncio.Protocol):
         self._wants = _Wants.HEAD
         self._reusable = False
         self._on_whole: Callable[[], None] | None = None
-        self.idle_since_s = 0.0
+        self._idle_since_s = 0.0
         self.asked_before = False
         """Whether it has carried another request: its engine may have closed it meanwhile."""
 
@@ -87,9 +87,14 @@ class RelayConnection(asyncio.Protocol):
         return self._transport is None or self._transport.is_closing()
 
     @property
+    def idle_s(self) -> float:
+        """How long it has waited for a request."""
+        return self._loop.time() - self._idle_since_s
+
+    @property
     def reusable(self) -> bool:
         """The answer has come to its end, and the connection may carry another one."""
-        return self._reusable and not self._unasked and not self.closed
+        return self._reusable and not self._unasked and self._transport is not None and not self._transport.is_closing()
 
     @property
     def draining(self) -> bool:
@@ -137,14 +142,14 @@ class RelayConnection(asyncio.Protocol):
             raise AnswerBroken(answer.broken, begun=True)
         return None if answer.whole else b""
 
-    async def body(self) -> bytes | None:
-        """The whole body; None after a nudge."""
+    async def body(self) -> bytes:
+        """The whole body."""
         answer = self._asked()
-        if not answer.whole and not answer.broken:
+        while not answer.whole and not answer.broken:
             await self._news(_Wants.WHOLE)
         if answer.broken:
-            raise AnswerBroken(answer.broken, begun=True)
-        return self._taken() if answer.whole else None
+            raise AnswerBroken(answer.broken, begun=answer.bytes > 0)
+        return self._taken()
 
     def nudge(self) -> None:
         """Let whoever waits here look up."""
@@ -163,12 +168,12 @@ class RelayConnection(asyncio.Protocol):
         self._on_whole = on_whole
         self._pieces.clear()
 
-    def freed(self, now_s: float) -> None:
+    def freed(self) -> None:
         """The answer was read; the connection waits for another request."""
         self._answer, self._on_whole = None, None
         self._pieces.clear()
         self._held = 0
-        self.idle_since_s = now_s
+        self._idle_since_s = self._loop.time()
         self.asked_before = True
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -187,7 +192,7 @@ class RelayConnection(asyncio.Protocol):
             self._parser.feed_data(data)
         except (httptools.HttpParserError, httptools.HttpParserUpgrade):
             answer.broken = "it sent something that is not HTTP"
-        if max(answer.head_bytes, 0 if answer.head_came else answer.bytes) > MAX_HEAD_BYTES:
+        if answer.bytes > MAX_HEAD_BYTES and (not answer.head_came or answer.head_bytes > MAX_HEAD_BYTES):
             answer.broken = f"the head of its answer is longer than {MAX_HEAD_BYTES} bytes"
         if answer.broken:
             self._close()
@@ -216,11 +221,13 @@ class RelayConnection(asyncio.Protocol):
 
     def on_message_begin(self) -> None:
         """httptools."""
-        self._unasked = self._asked().whole
+        assert self._answer is not None
+        self._unasked = self._answer.whole
 
     def on_header(self, name: bytes, value: bytes) -> None:
         """httptools."""
-        answer = self._asked()
+        answer = self._answer
+        assert answer is not None  # as in what follows: a call of `_asked` each time is felt
         answer.head_bytes += len(name) + len(value)
         name = name.lower()
         if name == b"content-type":
@@ -230,9 +237,10 @@ class RelayConnection(asyncio.Protocol):
 
     def on_headers_complete(self) -> None:
         """httptools. An interim answer (1xx) is not the one that was asked for."""
-        answer, status = self._asked(), self._parser.get_status_code()
+        answer, status = self._answer, self._parser.get_status_code()
         if self._unasked:
             return
+        assert answer is not None
         self._interim = 100 <= status < 200
         if self._interim:
             answer.content_type, answer.ends_with_connection = b"", True
@@ -259,7 +267,8 @@ class RelayConnection(asyncio.Protocol):
         if self._interim or self._unasked:
             self._interim = False
             return
-        self._asked().whole = True
+        assert self._answer is not None
+        self._answer.whole = True
         self._reusable = self._parser.should_keep_alive()
 
     def _asked(self) -> _Answer:
@@ -276,12 +285,10 @@ class RelayConnection(asyncio.Protocol):
     def _is_wanted(self, answer: _Answer) -> bool:
         return answer.head_came if self._wants is _Wants.HEAD else self._wants is _Wants.PIECE and bool(self._pieces)
 
-    async def _news(self, wants: _Wants) -> None:
+    def _news(self, wants: _Wants) -> asyncio.Future[None]:
+        """Done at the next nudge."""
         self._wants, self._waiter = wants, self._loop.create_future()
-        try:
-            await self._waiter
-        finally:
-            self._waiter = None
+        return self._waiter
 
     def _close(self) -> None:
         if self._transport is not None:

@@ -2,9 +2,10 @@
 
 An event loop only appends to a queue; the thread takes what has gathered for `GATHER_S` and writes it in one
 transaction, one row for each request that something happened to. A request that began and was saved meanwhile is not
-written at all. What a killed process loses is what it had not written: the last `GATHER_S` and the time of one write,
-together at most 50 ms on a disk that takes a small write within 30 ms. The file is synced at checkpoints only
-(`synchronous=NORMAL`): when the machine loses power, the last moments may be lost too, never the file.
+written at all, and what is known of one on the fast path is put together only here, where it is still on its way. What
+a killed process loses is what it had not written: the last `GATHER_S` and the time of one write, together at most 50 ms
+on a disk that takes a small write within 30 ms. The file is synced at checkpoints only (`synchronous=NORMAL`): when the
+machine loses power, the last moments may be lost too, never the file.
 
 Plain `sqlite3` and not SQLAlchemy, which the ledger uses: a row costs a few microseconds here, half of them would be
 SQLAlchemy's, and this file is never in another database: it belongs to one process, like its memory.
@@ -55,6 +56,17 @@ class LeftPage:
     heard_unix_s: float
 
 
+@dataclass(slots=True)
+class _Later:
+    """The beginning of a page, to be made when it is written."""
+
+    made: Callable[[], PassThroughCall]
+
+
+_Noted = JournalEvent | _Later | None
+"""What is queued of a page: an event, its beginning, or its end."""
+
+
 class _Page:
     __slots__ = ("_journal", "number")
 
@@ -82,7 +94,7 @@ class JournalFile:
         self._path = path
         self._on_failure = on_failure
         self._told = False
-        self._queue: deque[tuple[int, JournalEvent | None]] = deque()
+        self._queue: deque[tuple[int, _Noted]] = deque()
         self._something = threading.Event()
         self._awake = False
         self._stopped = threading.Event()
@@ -102,11 +114,17 @@ class JournalFile:
         page.note(event)
         return page
 
+    def begin_later(self, cut_off: Callable[[], PassThroughCall]) -> JournalPage:
+        """A new page, whose first event the journal's thread makes when it writes it."""
+        self._pages = number = self._pages + 1
+        self.put(number, _Later(cut_off))
+        return _Page(self, number)
+
     def page_of(self, left: LeftPage) -> JournalPage:
         """A left page, to be torn out once what stands on it is in the ledger."""
         return _Page(self, left.number)
 
-    def put(self, page: int, event: JournalEvent | None) -> None:
+    def put(self, page: int, event: _Noted) -> None:
         """Queue an event of a page; None tears it out."""
         self._queue.append((page, event))
         if not self._awake:
@@ -136,15 +154,15 @@ class JournalFile:
         except Exception as error:  # a mistake of ours must not end the thread: the queue would grow for ever
             self._failed(error)
 
-    def _gathered(self) -> Mapping[int, list[JournalEvent | None]]:
-        by_page: dict[int, list[JournalEvent | None]] = {}
+    def _gathered(self) -> Mapping[int, list[_Noted]]:
+        by_page: dict[int, list[_Noted]] = {}
         with suppress(IndexError):
             while True:
                 page, event = self._queue.popleft()
                 by_page.setdefault(page, []).append(event)
         return by_page
 
-    def _write(self, by_page: Mapping[int, list[JournalEvent | None]]) -> None:
+    def _write(self, by_page: Mapping[int, list[_Noted]]) -> None:
         if not by_page or self._connection is None:
             return
         over = {page for page, events in by_page.items() if events[-1] is None}
@@ -165,10 +183,10 @@ class JournalFile:
         self._written |= by_page.keys() - over
         self._written -= torn_out
 
-    def _lines(self, events: Sequence[JournalEvent | None]) -> bytes:
+    def _lines(self, events: Sequence[_Noted]) -> bytes:
         """One JSON list of a name and an event for each line."""
         lines = []
-        for event in events:
+        for event in _begun(events):
             try:
                 lines.append(orjson.dumps((_NAMES[type(event)], event)) if event is not None else b"")
             except orjson.JSONEncodeError as error:  # half a surrogate pair in a prompt: this event alone is lost
@@ -231,6 +249,17 @@ class JournalFile:
                 self._path,
                 error,
             )
+
+
+def _begun(events: Sequence[_Noted]) -> Iterable[JournalEvent | None]:
+    """With the beginning made. One whose end came before is that end: whoever reads a page takes the last word."""
+    for at, event in enumerate(events):
+        if not isinstance(event, _Later):
+            yield event
+        elif at + 1 == len(events):
+            yield event.made()
+        else:
+            yield from _begun(events[at + 1 : at + 2])
 
 
 def _events(parts: Iterable[bytes]) -> Iterable[JournalEvent]:

@@ -23,7 +23,7 @@ from appliance.domain.trace import Outcome, Trace, Verdict
 from appliance.domain.usage import PassThroughCall
 from appliance.telemetry.engine_figures import OTHER, EngineFiguresCollector, EngineStates
 from appliance.telemetry.line_metrics import Lines
-from appliance.telemetry.series import Buckets, Cell, Counts, Tally
+from appliance.telemetry.series import Buckets, Cell, Counts, Tally, observe_all
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 
@@ -332,19 +332,22 @@ class _Passed:
 
     def count(self, call: PassThroughCall) -> None:
         """One request."""
+        usage, sent_s, ended_s = call.usage, call.sent_s, call.ended_s
         self.requests.value += 1
         self.calls.value += 1
         prompt, completion, cached = self.tokens
-        prompt.value += call.usage.prompt_tokens
-        completion.value += call.usage.completion_tokens
-        cached.value += call.usage.cached_tokens
+        prompt.value += usage.prompt_tokens
+        completion.value += usage.completion_tokens
+        cached.value += usage.cached_tokens
         self.gpu_s.value += call.gpu_s
-        self.duration.observe(call.ended_s)
         if call.first_byte_s is not None:
             self.first_byte.observe(call.first_byte_s)
-        self.end_to_end.observe(call.ended_s)
-        self.role_calls.observe(1)
-        self.role_tokens.observe(call.usage.total_tokens)
-        self.queue.observe(call.sent_s)
-        self.engine_time.observe(call.ended_s - call.sent_s)
-        self.fan_out.observe(1)
+        observe_all(
+            (self.duration, ended_s),
+            (self.end_to_end, ended_s),
+            (self.queue, sent_s),
+            (self.engine_time, ended_s - sent_s),
+            (self.role_tokens, usage.prompt_tokens + usage.completion_tokens),
+            (self.role_calls, 1),
+            (self.fan_out, 1),
+        )

@@ -72,6 +72,21 @@ def test_a_tenant_has_so_many_requests_in_flight() -> None:
     assert caught.value.retry_after_s == 15.0  # one of two requests of 30 s ends every 15 s
 
 
+def test_who_has_no_limits_is_let_in_without_an_estimate() -> None:
+    limited = TenantPolicy(limits=TenantLimits(requests_per_min=9))
+    limits = Limits(DataPolicy(policies={"default": TenantPolicy(), "limited": limited}))
+    free = limits.admit_freely(Tenant("free"))
+    assert free is not None
+    assert free.account.in_flight == 1
+    assert limits.headers_of(free.account, 0.0) == limits.headers(Tenant("free"), 0.0) == []
+    limits.settle(free, 10, 0.5, 1.0)
+    assert limits.hold_nothing
+    assert free.account.month.used(1.0) == 0.5
+    assert limits.admit_freely(Tenant("other", policy="limited")) is None
+    assert limits.account(Tenant("other", policy="limited")).in_flight == 0
+    assert len(limits.headers(Tenant("other", policy="limited"), 0.0)) == 3
+
+
 def test_a_used_up_window_refuses_at_the_door() -> None:
     acme = account(tokens_per_min=100)
     one = acme.request()

@@ -5,6 +5,7 @@ import logging
 import sqlite3
 import stat
 from collections.abc import Callable
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 
@@ -23,9 +24,11 @@ from appliance.domain.trace import (
     Verdict,
     VerdictRecord,
 )
-from appliance.ledger.interrupted import ERROR, trace_of
+from appliance.domain.usage import PassThroughCall
+from appliance.ledger.interrupted import ERROR, pass_through_of, trace_of
 from appliance.ledger.journal import JournalFile, LeftPage
 from tests.fakes.polling import until
+from tests.fakes.usage import passed_through
 
 BUDGET = BudgetRecord(32, 16_000, 60.0, 0, 0, 0.0)
 REQUEST = ChatRequest(
@@ -82,6 +85,30 @@ def test_a_page_that_was_torn_out_is_gone(tmp_path: Path) -> None:
     slow.tear_out()
     wait(lambda: rows(tmp_path / "journal") == 0)
     journal.close()
+
+
+def test_what_is_known_of_a_request_is_asked_when_its_page_is_written(tmp_path: Path) -> None:
+    asked: list[str] = []
+
+    def of(name: str) -> Callable[[], PassThroughCall]:
+        def cut_off() -> PassThroughCall:
+            asked.append(name)
+            return passed_through(name)
+
+        return cut_off
+
+    journal = JournalFile(tmp_path / "journal")
+    slow, torn_out, quick = [journal.begin_later(of(name)) for name in ("slow", "torn out", "quick")]
+    torn_out.tear_out()
+    ended = replace(passed_through("quick"), ended_s=3.0)
+    quick.note(ended)
+    wait(lambda: rows(tmp_path / "journal") == 2)
+    slow.note(replace(passed_through("slow"), ended_s=9.0))
+    journal.close()
+    assert asked == ["slow"]
+    with closing(JournalFile(tmp_path / "journal")) as again:
+        told = [pass_through_of(page.events, 2000.0) for page in again.left]
+    assert told == [replace(passed_through("slow"), ended_s=9.0), ended]
 
 
 def rows(path: Path) -> int:

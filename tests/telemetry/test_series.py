@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest
 
-from appliance.telemetry.series import Buckets, Counts
+from appliance.telemetry.series import Buckets, Counts, observe_all
 
 BOUNDS = (0.005, 0.1, 1, 2.5)
 LABELS = st.sampled_from([("a", "x"), ("b", 'quote " and \\'), ("", "é")])
@@ -23,8 +23,10 @@ def test_the_exposition_is_the_same(seen: list[tuple[tuple[str, str], float]]) -
     histogram = Histogram("h", "Timed", ["one", "two"], buckets=BOUNDS, registry=theirs)
     for labels, value in seen:
         counts.add(labels, value)
+        observe_all((buckets.cell(labels), value), (buckets.cell(labels), 1))
         buckets.observe(labels, value)
         counter.labels(*labels).inc(value)
-        histogram.labels(*labels).observe(value)
+        for observed in (value, 1, value):
+            histogram.labels(*labels).observe(observed)
     said = [line for line in generate_latest(theirs).decode().splitlines() if "_created" not in line]
     assert generate_latest(ours).decode().splitlines() == said

@@ -31,9 +31,12 @@ class RelayAccounts:
         self._lines = lines
 
     def begun(self, cut_off: Callable[[], PassThroughCall]) -> JournalPage:
-        """A request was taken; `cut_off` makes what is known of it where this process ends in the middle of it."""
+        """A request was taken; `cut_off` makes what is known of it where this process ends in the middle of it.
+
+        It is called where the journal is written before the request is over, in the journal's thread.
+        """
         self._metrics.request_started()
-        return NO_PAGE if self._journal is None else self._journal.begin(cut_off())
+        return NO_PAGE if self._journal is None else self._journal.begin_later(cut_off)
 
     def ended(self, call: PassThroughCall, error: str, gaps_s: Sequence[float], page: JournalPage) -> None:
         """It is over; `error` is the word for the log where it did not end well, `gaps_s` lay between its pieces."""

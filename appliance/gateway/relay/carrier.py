@@ -1,7 +1,7 @@
 """Carries one request to its engine and the answer's bytes back, once more elsewhere where that is safe.
 
-`carry` (whatever way it ends, everything is given back and accounted for) → `_carried` → `_head` (retries, before the
-first byte) → `_whole` or `_streamed`.
+`carry` (whatever way it ends, everything is given back and accounted for) → `_streamed` → `_head` (retries, before the
+first byte) → `_flowed`; or `_whole` → `_read`, which waits once, not for the head and then for the rest.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from appliance.dispatch.breaker import Sign
 from appliance.dispatch.dispatcher import Dispatcher
 from appliance.dispatch.places import Place, sign_of
 from appliance.domain.audit import Audit
+from appliance.domain.engine import EngineStatus
 from appliance.domain.journal import JournalPage
 from appliance.domain.request import Usage
 from appliance.domain.trace import Outcome
@@ -31,6 +32,7 @@ from appliance.errors import ApplianceError, AuditFailed, EngineRejected, Engine
 from appliance.gateway.error_responses import translate
 from appliance.gateway.exchange import make_ids
 from appliance.gateway.middleware.door import reported
+from appliance.gateway.relay.at_once import JSON, AtOnce, head_of
 from appliance.gateway.relay.course import GONE, Course, Load, broken_stream, ours, spent
 from appliance.gateway.relay.passage import Passage, Rounds
 from appliance.gateway.relay.record import Record
@@ -46,7 +48,10 @@ class Accounts(Protocol):
     """Who hears of requests: the ledger, the metrics, the access log. Nothing of it waits or fails."""
 
     def begun(self, cut_off: Callable[[], PassThroughCall]) -> JournalPage:
-        """A request was taken; `cut_off` makes what is known of it where this process ends in the middle of it."""
+        """A request was taken; `cut_off` makes what is known of it where this process ends in the middle of it.
+
+        It may be called in another thread.
+        """
 
     def ended(self, call: PassThroughCall, error: str, gaps_s: Sequence[float], page: JournalPage) -> None:
         """It is over; `error` is the word for the access log where it did not end well, `gaps_s` lay between pieces.
@@ -78,8 +83,11 @@ class Carrier:
         self._clock = clock
         self._wall_clock = wall_clock
 
-    async def carry(self, load: Load, receive: Receive, send: Send) -> None:
-        """To its engine and back; the answer, or what went wrong, has been sent when this returns."""
+    async def carry(self, load: Load, receive: Receive, send: Send, at_once: AtOnce | None = None) -> None:
+        """To its engine and back; the answer, or what went wrong, has been sent when this returns.
+
+        `at_once` is the server's offer to write a whole answer in one go.
+        """
         task, place = asyncio.current_task(), load.place
         assert task is not None
         assert place is not None
@@ -87,14 +95,16 @@ class Carrier:
         passage = Passage(task, receive, load.started_s, load.deadline_s, streamed, load.started_s)
         request_id, trace_id = make_ids("req")
         request_id = load.request_id or request_id
-        headers = [(b"x-request-id", request_id.encode()), (b"x-trace-id", trace_id.encode())]
-        headers += self._limits.headers(load.tenant, load.started_s)
-        record = Record(self._audit, load.tenant, request_id, trace_id, load.path, load.wish.model, load.body)
-        course = Course(load, passage, send, headers, request_id, trace_id, place, record)
+        limits = self._limits.headers_of(load.admitted.account, load.started_s)
+        record = None
+        if self._audit is not NO_AUDIT:
+            record = Record(self._audit, load.tenant, request_id, trace_id, load.path, load.wish.model, load.body)
+        course = Course(load, passage, send, at_once, limits, request_id, trace_id, place, record)
         course.page = self._accounts.begun(partial(self._cut_off, course))
         self._rounds.join(passage)
         try:
-            await self._carried(course)
+            body = orjson.dumps(load.wish.down)
+            await (self._streamed(course, body) if streamed else self._whole(course, body))
             course.outcome = Outcome.OK
         except asyncio.CancelledError:
             if not (passage.gone or passage.late):
@@ -107,41 +117,59 @@ class Carrier:
         finally:
             self._over(course)
 
-    async def _carried(self, course: Course) -> None:
-        load = course.load
-        body = orjson.dumps(load.wish.down)
-        if load.wish.streamed:
-            await self._streamed(course, body)
-        else:
-            await self._whole(course, body)
-
     async def _whole(self, course: Course, down: bytes) -> None:
         """The answer is read to its end before any of it goes on: only then it is known that it was not broken off."""
         while True:
-            connection = await self._head(course, down)
             place = course.last_place
             try:
-                body = await _whole_body(connection)
+                connection, body = await self._read(course, place.engine, down)
                 said = whole_answer(body)
                 course.usage, course.finish_reason = said.usage, said.finish_reason
                 if said.aborted:
                     raise EngineUnavailable(f"engine {place.engine.engine_id} broke off its answer; it is stopping")
-            except (AnswerBroken, Unreadable, EngineUnavailable) as error:
+            except (AnswerBroken, Unreadable, EngineUnavailable, EngineRejected) as error:
                 self._elsewhere(course, ours(place, error))
                 continue
             break
-        start = [
-            (b"content-type", connection.content_type or b"application/json"),
-            (b"content-length", b"%d" % len(body)),
-            *course.headers,
-        ]
+        kind = connection.content_type or JSON
         self._leave(course, Sign.WORKS, connection)
-        await course.record.written()
-        course.record.sent(body)
+        if course.record is not None:
+            await course.record.written()
+            course.record.sent(body)
         course.first_byte_s = self._clock()
         course.status = 200
-        await course.send({"type": "http.response.start", "status": 200, "headers": start})
+        if course.at_once is not None:
+            head = head_of(kind, len(body), course.request_id, course.trace_id, course.limits)
+            if head is not None and course.at_once(head, body):
+                return
+        headers = [(b"content-type", kind), (b"content-length", b"%d" % len(body)), *course.headers]
+        await course.send({"type": "http.response.start", "status": 200, "headers": headers})
         await course.send({"type": "http.response.body", "body": body})
+
+    async def _read(self, course: Course, engine: EngineStatus, down: bytes) -> tuple[RelayConnection, bytes]:
+        """A whole answer with status 200, and the connection over which it came. Nobody nudges: nothing is said before.
+
+        Raises what has to be tried elsewhere, or told.
+        """
+        request = request_bytes(engine, course.load.path, course.trace_id, down)
+        course.sent_s = self._clock()
+        connection = self._client.waiting(engine) or await self._client.connected_anew(engine)
+        course.passage.connection = connection
+        connection.ask(request)
+        try:
+            body = await connection.body()
+        except AnswerBroken as broken:
+            if connection.status not in (0, 200):
+                body = b""  # the status says enough
+            elif broken.begun or not connection.asked_before:
+                raise
+            else:  # as in `_asked`
+                connection = course.passage.connection = await self._client.connected_anew(engine)
+                connection.ask(request)
+                body = await connection.body()
+        if connection.status != 200:
+            raise_rejected(engine, connection.status, message_of(body), "")
+        return connection, body
 
     async def _streamed(self, course: Course, down: bytes) -> None:
         while True:
@@ -243,7 +271,8 @@ class Carrier:
         passage = course.passage
         passage.said_s = now_s = self._clock()
         if not passage.begun:
-            await course.record.written()
+            if course.record is not None:
+                await course.record.written()
             passage.begun, course.status = True, 200
             connection = passage.connection
             kind = connection.content_type if connection is not None and passage.head_came else b""
@@ -255,7 +284,8 @@ class Carrier:
             await course.send({"type": "http.response.start", "status": 200, "headers": headers})
         if course.first_byte_s is None and piece is not KEEP_ALIVE:
             course.first_byte_s = now_s
-        course.record.sent(piece)
+        if course.record is not None:
+            course.record.sent(piece)
         await course.send({"type": "http.response.body", "body": piece, "more_body": not last})
 
     async def _cut_short(self, course: Course) -> None:
@@ -271,7 +301,8 @@ class Carrier:
         """Tell the caller; once the answer has begun, as an event."""
         self._leave(course, sign_of(error))
         try:
-            await course.record.written()
+            if course.record is not None:
+                await course.record.written()
         except AuditFailed as unrecorded:
             error = unrecorded
         course.error = str(error) if isinstance(error, ApplianceError) else type(error).__name__
@@ -308,29 +339,25 @@ class Carrier:
         """Whatever way it went."""
         load, now_s = course.load, self._clock()
         self._rounds.leave(course.passage)
-        self._leave(course, Sign.NOTHING)
+        if load.place is not None or course.passage.connection is not None:
+            self._leave(course, Sign.NOTHING)
         usage, estimated = spent(course)
         gpu_s = course.last_place.receipt.gpu_s(now_s)
-        self._limits.settle(load.admitted, usage.total_tokens, gpu_s, now_s)
+        self._limits.settle(load.admitted, usage.prompt_tokens + usage.completion_tokens, gpu_s, now_s)
         call = course.call(usage, gpu_s, now_s, self._wall_clock(), estimated=estimated)
-        course.record.ended(call)
+        if course.record is not None:
+            course.record.ended(call)
         self._accounts.ended(call, course.word, course.gaps_s, course.page)
 
     def _cut_off(self, course: Course) -> PassThroughCall:
+        """In any thread: it only reads, and what changes under it is replaced by how the request ended."""
         usage = Usage(course.load.wish.prompt_tokens_estimate, 0)
-        return course.call(usage, 0.0, course.load.started_s, self._wall_clock(), estimated=True)
-
-
-async def _whole_body(connection: RelayConnection) -> bytes:
-    body = None
-    while body is None:
-        body = await connection.body()
-    return body
+        return course.call(usage, 0.0, self._clock(), self._wall_clock(), estimated=True)
 
 
 async def _error_body(connection: RelayConnection) -> bytes:
     """As far as it comes; the status says enough."""
     try:
-        return await _whole_body(connection)
+        return await connection.body()
     except AnswerBroken:
         return b""

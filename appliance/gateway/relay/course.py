@@ -18,6 +18,7 @@ from appliance.engines.refusals import raise_rejected
 from appliance.engines.relay_client import broken_off
 from appliance.engines.relay_connection import AnswerBroken
 from appliance.errors import ApplianceError, EngineRejected, EngineUnavailable
+from appliance.gateway.relay.at_once import AtOnce
 from appliance.gateway.relay.passage import Passage
 from appliance.gateway.relay.record import Record
 from appliance.gateway.relay.tail import StreamTail, Unreadable
@@ -49,16 +50,20 @@ class Load:
 
 @dataclass(slots=True, eq=False)
 class Course:
-    """How it goes: what is known of a load while it is carried."""
+    """How it goes: what is known of a load while it is carried.
+
+    `limits` are the headers that tell of the tenant's; `record` is None where no audit is kept.
+    """
 
     load: Load
     passage: Passage
     send: Send
-    headers: Headers
+    at_once: AtOnce | None
+    limits: Headers
     request_id: str
     trace_id: str
     last_place: Place
-    record: Record
+    record: Record | None
     page: JournalPage = NO_PAGE
     attempts: int = 1
     status: int | None = None
@@ -72,6 +77,12 @@ class Course:
     outcome: Outcome = Outcome.ERROR
     error: str = ""
     word: str = ""
+
+    @property
+    def headers(self) -> Headers:
+        """Those of our own, which every answer has."""
+        ids = (b"x-request-id", self.request_id.encode()), (b"x-trace-id", self.trace_id.encode())
+        return [*ids, *self.limits]
 
     def heard(self, events: int, now_s: float) -> None:
         """So many events have gone on by now; the first one says who speaks."""
@@ -94,7 +105,7 @@ class Course:
             engine_id=engine.engine_id,
             node=engine.node,
             started_unix_s=unix_s - (now_s - started_s),
-            sent_s=max(0.0, self.sent_s - started_s),
+            sent_s=self.sent_s - started_s if self.sent_s > started_s else 0.0,
             first_byte_s=None if self.first_byte_s is None else self.first_byte_s - started_s,
             ended_s=now_s - started_s,
             usage=usage,

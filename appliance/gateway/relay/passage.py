@@ -46,12 +46,6 @@ class Passage:
             return now_s - self.started_s >= FIRST_BYTE_S
         return now_s - self.said_s >= keep_alive_s
 
-    def end(self) -> None:
-        """Stop looking after it."""
-        self.over = True
-        if self.watching is not None:
-            self.watching.cancel()
-
     def watch(self) -> None:
         """Cancel its task as soon as the caller is gone. The body was read, so there is nothing else to be heard."""
         self.watching = asyncio.get_running_loop().create_task(self._until_gone(), name="caller of a passage")
@@ -96,7 +90,9 @@ class Rounds:
 
     def leave(self, passage: Passage) -> None:
         """It is over."""
-        passage.end()
+        passage.over = True
+        if passage.watching is not None:
+            passage.watching.cancel()
         self._passages.discard(passage)
 
     def close(self) -> None:

@@ -30,6 +30,7 @@ from appliance.errors import RequestError
 from appliance.gateway import scopes
 from appliance.gateway.auth import Authenticator, presented
 from appliance.gateway.middleware.request_ids import sane_request_id, sane_traceparent
+from appliance.gateway.relay.at_once import at_once
 from appliance.gateway.relay.carrier import Carrier
 from appliance.gateway.relay.course import Load
 from appliance.gateway.relay.wish import CHAT, TEXT, Understood, Wish, wish_of
@@ -89,7 +90,7 @@ class Relay:
         if load is None:
             await self._app(scope, _again(heard, receive), send)
         else:
-            await self._parts.carrier.carry(load, receive, send)
+            await self._parts.carrier.carry(load, receive, send, at_once(scope))
 
     def _caller(self, scope: Scope) -> _Caller | None:
         """None where a header is unusual, or the caller would have to be looked up or refused."""
@@ -130,10 +131,13 @@ class Relay:
         place = self._place(wish.model, under, prefix)
         if place is None:
             return None
-        admitted = parts.limits.admit(tenant, self._most_tokens(wish), self._clock())
-        if not isinstance(admitted, Admitted):
-            place.leave(Sign.NOTHING)
-            return None
+        admitted = parts.limits.admit_freely(tenant)
+        if admitted is None:
+            limited = parts.limits.admit(tenant, self._most_tokens(wish), self._clock())
+            if not isinstance(limited, Admitted):
+                place.leave(Sign.NOTHING)
+                return None
+            admitted = limited
         wish.down["cache_salt"] = salt
         return Load(
             path=path,
@@ -143,8 +147,8 @@ class Relay:
             prefix=prefix,
             place=place,
             admitted=admitted,
-            request_id=sane_request_id(caller.request_id.decode("latin-1")),
-            traceparent=sane_traceparent(caller.traceparent.decode("latin-1")),
+            request_id=sane_request_id(caller.request_id.decode("latin-1")) if caller.request_id else None,
+            traceparent=sane_traceparent(caller.traceparent.decode("latin-1")) if caller.traceparent else None,
             started_s=started_s,
             deadline_s=started_s + parts.wall_s,
             body=body,

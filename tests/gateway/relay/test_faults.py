@@ -94,6 +94,7 @@ def check(script: Script, test: Callable[[House], Awaitable[None]], *more: Scrip
         (says(ABORTED), 503, "broke off"),
         (says(b"HTTP/1.1 429 Too Many\r\nContent-Length: 0\r\n\r\n"), 429, "status 429"),
         (says(b"HTTP/1.1 500 Oops\r\nContent-Length: 3\r\n\r\nabc"), 502, "status 500"),
+        (says(b"HTTP/1.1 500 Oops\r\nContent-Length: 9\r\n\r\nabc", close=True), 502, "status 500"),
         (says(b"HTTP/1.1 302 Found\r\nLocation: http://evil/\r\nContent-Length: 0\r\n\r\n"), 502, "status 302"),
     ],
 )  # fmt: skip
