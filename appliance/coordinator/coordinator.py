@@ -124,7 +124,7 @@ class Coordinator:
         self._clock = clock
         self._wall_clock = wall_clock
         self.limits = Limits(policy) if limits is None else limits
-        self.admission = Admission(dispatcher.room, priors or {}, clock)
+        self.admission = Admission(dispatcher.room, dispatcher.devices, priors or {}, clock)
         self._running: set[asyncio.Task[Finished]] = set()
         self._saves: set[asyncio.Task[None]] = set()
 

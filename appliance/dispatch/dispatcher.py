@@ -23,7 +23,8 @@ from appliance.dispatch.lines import Lines, Ticket
 from appliance.dispatch.places import Manner, Place, Places, Under, sign_of
 from appliance.dispatch.prefix import prefix_of_messages
 from appliance.dispatch.retry_budget import RetryBudget
-from appliance.domain.engine import EngineState, EngineStatus
+from appliance.dispatch.served_models import ServedModels
+from appliance.domain.engine import EngineStatus
 from appliance.domain.fleet import DemandEvent, Fleet, ModelRoom
 from appliance.domain.policy import OPEN, DataPolicy
 from appliance.domain.request import CallChunk, CallContext, EngineCall
@@ -87,6 +88,7 @@ class Dispatcher:
         self._limits = limits or AdmissionLimits()
         self._attained = Attained()
         self._places = Places(fleet, policy, self._attained, clock, manner or Manner(), self._changed)
+        self._served = ServedModels(fleet)
         self._retries = retries or RetryBudget()
         self.lines = Lines(self._attained, clock, policy.weight)
 
@@ -116,21 +118,15 @@ class Dispatcher:
 
     def context_tokens(self, model_id: str) -> int | None:
         """The longest prompt and answer together that any engine of the model takes; None: it has no engine."""
-        return max((engine.max_model_len for engine in self._places.serving(model_id)), default=None)
+        return self._served.of(model_id).context_tokens
+
+    def devices(self, model_id: str) -> int:
+        """The devices of one engine of the model."""
+        return self._served.of(model_id).devices
 
     def room(self, model_id: str) -> ModelRoom:
         """What there is of a model now; engines that wait for their turn count."""
-        serving = self._places.serving(model_id)
-        usable = [e for e in serving if e.state is EngineState.READY or e.awaits_turn]
-        kv_tokens = [self._fleet.figures_of(e.engine_id).kv_tokens for e in usable]
-        known = [tokens for tokens in kv_tokens if tokens is not None]
-        return ModelRoom(
-            running=sum(self._places.in_flight.get(e.engine_id, 0) for e in serving),
-            waiting=self.waiting.get(model_id, 0),
-            places=sum(e.max_num_seqs for e in usable),
-            devices=max((e.devices for e in serving), default=1),
-            kv_tokens=sum(known) if known and len(known) == len(kv_tokens) else None,
-        )
+        return self._served.room(model_id, self._places.in_flight, self.lines.waiting_for(model_id))
 
     def broken_engines(self) -> Mapping[str, BreakerState]:
         """Engine id → state of its circuit breaker, for those whose last call failed."""
@@ -284,7 +280,7 @@ class Dispatcher:
         engines = [engine for engine in self._places.serving(model_id) if engine.turn_group]
         if engines:
             in_flight = sum(self._places.in_flight.get(engine.engine_id, 0) for engine in engines)
-            waiting = self.lines.waiting.get(model_id, 0)
+            waiting = self.lines.waiting_for(model_id)
             self._fleet.demand.append(DemandEvent(model_id, waiting, self._clock(), in_flight))
 
     async def _sent(

@@ -57,6 +57,11 @@ class Lines:
         """Model id → calls that wait."""
         return {model_id: len(line) for model_id, line in self._lines.items()}
 
+    def waiting_for(self, model_id: str) -> int:
+        """Calls that wait for a model."""
+        line = self._lines.get(model_id)
+        return 0 if line is None else len(line)
+
     def stands(self, model_id: str) -> bool:
         """Whether anybody waits for a model."""
         line = self._lines.get(model_id)
