@@ -72,7 +72,7 @@ class Direct:
 
 
 def fit(rungs: Iterable[Rung], budgets: Sequence[Means], capacity: Capacity) -> Full | Reduced | Direct:
-    """The first rung that fits into every budget and into the pool; none below it is asked for. There is one at least."""
+    """The first rung that fits into every budget and into the pool; none below it is asked for. `rungs` has one."""
     steps: tuple[Reduction, ...] = ()
     short = ""
     for index, rung in enumerate(rungs):
