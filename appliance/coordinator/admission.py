@@ -130,11 +130,11 @@ class Admission:
 
     def gpu_s_of(self, role: Role, model_id: str, ask: Ask, prompt_tokens: int) -> float:
         """Device-seconds that one call should take; 0 as long as nobody knows. `prompt_tokens` as estimated."""
-        figures, calls = self._statistics.model(model_id), self._statistics.calls_of(role, model_id)
+        figures = self._statistics.model(model_id)
         if figures.share.seen < _TRUSTED_CALLS:
             return 0.0
         prompt = prompt_tokens / 2  # the estimate is on the high side, two characters a token
-        completion = calls.completion_tokens.value
+        completion = self._statistics.calls_of(role, model_id).completion_tokens.value
         if ask.max_tokens and ask.max_tokens < completion:
             completion = ask.max_tokens
         seconds = figures.seconds(prompt, completion)

@@ -228,10 +228,11 @@ class Caller:
     def _estimate(self, role: Role, model_id: str, ask: Ask, prompt_tokens: int) -> Estimate:
         """A call can't take more than the model's context, and takes all of it at most where nobody bounds it."""
         context_tokens = self._dispatcher.context_tokens(model_id)
-        gpu_s, tokens = self._gpu_s_of(role, model_id, ask, prompt_tokens), prompt_tokens + ask.answer_tokens
+        gpu_s, sequences = self._gpu_s_of(role, model_id, ask, prompt_tokens), ask.sequences
+        tokens = prompt_tokens + sequences * (ask.max_tokens or 0)
         if context_tokens is None or not ask.endpoint.streamed:
             return Estimate(tokens, tokens, gpu_s)
-        context_tokens *= ask.sequences
+        context_tokens *= sequences
         bounded = ask.sent_max_tokens is not None and tokens < context_tokens
         return Estimate(tokens, tokens if bounded else context_tokens, gpu_s)
 

@@ -23,7 +23,8 @@ class EventLine(Generic[E]):
     def put(self, event: E) -> None:
         """One more event."""
         self._events.append(event)
-        self._wake()
+        if self._reader is not None:
+            self._wake()
 
     def end(self) -> None:
         """There are no more."""

@@ -11,7 +11,6 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Collection, Iterator, Mapping
-from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from typing import Any
 
@@ -70,11 +69,6 @@ class TaskGraph:
                 if need in after:
                     after[need] = max(after[need], after[task.task_id] + 1)
         return after
-
-    def ready(self, done: AbstractSet[str], begun: AbstractSet[str] = frozenset()) -> tuple[Task, ...]:
-        """The tasks whose needs are all in `done`, without those that are done or begun."""
-        left = (task for task in self.tasks if task.task_id not in begun and task.task_id not in done)
-        return tuple(task for task in left if all(need in done for need in task.needs))
 
     def moot(self) -> frozenset[str]:
         """The tasks that the final one does not need, not even through others."""
