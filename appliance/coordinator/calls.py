@@ -169,7 +169,8 @@ class Caller:
         """One call, made again with a shorter answer where only that did not fit the context.
 
         Reserve → send → settle and record. Raises BudgetExhausted before it is sent or when its time is up, and what
-        the dispatcher raises. `take` is no generator's reader but is called: one frame less for each chunk.
+        the dispatcher raises. `take` is called with each chunk: so no generator stands between the engine and who
+        wants it.
         """
         while True:
             try:
