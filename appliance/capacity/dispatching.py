@@ -39,7 +39,7 @@ class Asked:
     failed: frozenset[str] = frozenset()
     sent_s: float = 0.0
     place: Place | None = None
-    _served: AbstractContextManager[None] | None = None
+    _expected: float = 0.0
     _standing: AbstractContextManager[tuple[FairLine[Ticket], Ticket]] | None = None
     others: int = 0
     awake_s: float = 0.0
@@ -98,8 +98,7 @@ class Dispatch:
     def left(self, asked: Asked, sign: Sign) -> None:
         """A call has left its engine."""
         assert asked.place is not None
-        assert asked._served is not None
-        asked._served.__exit__(None, None, None)
+        self._lines.served(asked.ctx, asked._expected, asked.place.began_s)
         asked.place.leave(sign)
         asked.place = None
         if asked.model_id in self._of_model:
@@ -182,8 +181,7 @@ class Dispatch:
     def _go(self, asked: Asked, engine: EngineStatus) -> None:
         asked.sent_s = self._clock()
         asked.place = self._places.take(engine, self._places.receipt(), asked.ctx.request_id)
-        asked._served = self._lines.served(asked.ctx)
-        asked._served.__enter__()
+        asked._expected = self._lines.serve(asked.ctx)
         self._send(asked, engine)
 
     def _find(self, asked: Asked) -> Picked | Asleep | NoEngine:

@@ -6,7 +6,7 @@ looking and holding nothing is awaited, so two requests never get the same room.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from appliance.coordinator.accounts import Accounts
@@ -54,9 +54,8 @@ class Admitted:
 
 @dataclass(frozen=True, slots=True)
 class _Candidate:
-    """One rung: the options under it, and what it is expected to take."""
+    """Of one rung: the options under it, and what it is expected to take."""
 
-    rung: Rung
     options: CoordinatorOptions
     expected: Expected
 
@@ -64,11 +63,19 @@ class _Candidate:
 class Admission:
     """The accountant of one coordinator: all on its event loop.
 
-    `room_of` tells what there is of a model now, `clock` is that of the accounts.
+    `room_of` tells what there is of a model now, `devices_of` those of one of its engines, `clock` is that of the
+    accounts.
     """
 
-    def __init__(self, room_of: RoomOf, priors: Mapping[str, ModelPrior], clock: Callable[[], float]) -> None:
+    def __init__(
+        self,
+        room_of: RoomOf,
+        devices_of: Callable[[str], int],
+        priors: Mapping[str, ModelPrior],
+        clock: Callable[[], float],
+    ) -> None:
         self._room_of = room_of
+        self._devices_of = devices_of
         self._clock = clock
         self._statistics = Statistics(priors)
         self._pool = PoolAccount()
@@ -99,13 +106,11 @@ class Admission:
         if tasks > left:
             return Direct((Reduction(DIRECT_STEP, f"{tasks} tasks need a call each, the request has {left} left"),))
         self.close(tree)
-        candidates = self._candidates(tree.question, strategy, options, tasks)
-        verdict = self._fit(candidates, accounts)
+        verdict, last = self._fit(tree.question, strategy, options, accounts, tasks)
         # The plan is made and paid for: where nothing fits, the smallest team is tried before all is thrown away.
-        chosen = candidates[verdict.index if isinstance(verdict, Reduced) else -1 if isinstance(verdict, Direct) else 0]
-        steps = () if isinstance(verdict, Full) else verdict.steps[: candidates.index(chosen)]
-        self._hold(tree, chosen.expected, accounts)
-        return Admitted(Decision(strategy, ()), chosen.options, steps)
+        steps = () if isinstance(verdict, Full) else verdict.steps
+        self._hold(tree, last.expected, accounts)
+        return Admitted(Decision(strategy, ()), last.options, steps[:-1] if isinstance(verdict, Direct) else steps)
 
     def preview(self, tree: Tree, decision: Decision, options: CoordinatorOptions, accounts: Accounts) -> Forecast:
         """What would happen now. Nothing is held."""
@@ -119,63 +124,75 @@ class Admission:
 
     def learn(self, tree: Tree, trace: Trace) -> None:
         """What it took."""
-        devices = {model_id: self._room_of(model_id).devices for model_id in {call.model_id for call in trace.calls}}
+        devices = {model_id: self._devices_of(model_id) for model_id in {call.model_id for call in trace.calls}}
         expected = tree.expected.metrics() if tree.expected is not None else {}
         self._statistics.learn(trace, tree.question.chars, devices, expected)
 
     def gpu_s_of(self, role: Role, model_id: str, ask: Ask, prompt_tokens: int) -> float:
         """Device-seconds that one call should take; 0 as long as nobody knows. `prompt_tokens` as estimated."""
-        figures, calls = self._statistics.model(model_id), self._statistics.calls_of(role, model_id)
+        figures = self._statistics.model(model_id)
         if figures.share.seen < _TRUSTED_CALLS:
             return 0.0
         prompt = prompt_tokens / 2  # the estimate is on the high side, two characters a token
-        completion = calls.completion_tokens.value
-        seconds = figures.seconds(prompt, min(completion, ask.max_tokens or completion))
-        return seconds * figures.share.value * self._room_of(model_id).devices
+        completion = self._statistics.calls_of(role, model_id).completion_tokens.value
+        if ask.max_tokens and ask.max_tokens < completion:
+            completion = ask.max_tokens
+        seconds = figures.seconds(prompt, completion)
+        return seconds * figures.share.value * self._devices_of(model_id)
 
     def _fitting(
         self, question: Question, decision: Decision, options: CoordinatorOptions, accounts: Accounts
     ) -> tuple[Admitted, Expected]:
         if decision.strategy in _ONE_CALL:
             return Admitted(decision, options, ()), self._expect(question, decision.strategy, options)
-        candidates = self._candidates(question, decision.strategy, options)
-        verdict = self._fit(candidates, accounts)
+        verdict, last = self._fit(question, decision.strategy, options, accounts)
         if isinstance(verdict, Direct):
             short = f"the whole tree of {decision.strategy} does not fit: {verdict.steps[-1].reason}"
             direct = Decision(DIRECT, (*decision.reasons, short))
             return Admitted(direct, options, verdict.steps), self._expect(question, DIRECT, options)
-        chosen = candidates[verdict.index if isinstance(verdict, Reduced) else 0]
         steps = verdict.steps if isinstance(verdict, Reduced) else ()
-        return Admitted(decision, chosen.options, steps), chosen.expected
+        return Admitted(decision, last.options, steps), last.expected
 
-    def _candidates(
-        self, question: Question, strategy: str, options: CoordinatorOptions, tasks: int | None = None
-    ) -> list[_Candidate]:
-        found, rooms = [], self._rooms(question, options)
-        for step, reduced in rungs(strategy, options):
-            expected = expect(question, strategy, reduced, self._statistics, rooms, tasks)
-            found.append(_Candidate(Rung(step, self._load(expected, reduced)), reduced, expected))
-        return found
+    def _fit(
+        self,
+        question: Question,
+        strategy: str,
+        options: CoordinatorOptions,
+        accounts: Accounts,
+        tasks: int | None = None,
+    ) -> tuple[Full | Reduced | Direct, _Candidate]:
+        """The verdict, and the last rung that was looked at: the one that fits, or the smallest where none does.
 
-    def _fit(self, candidates: Sequence[_Candidate], accounts: Accounts) -> Full | Reduced | Direct:
-        models = {model_id for candidate in candidates for model_id in candidate.expected.kv_tokens}
-        known = {model_id: self._room_of(model_id).kv_tokens for model_id in models}
-        capacity = Capacity({m: tokens for m, tokens in known.items() if tokens is not None}, self._pool.held)
-        return fit([candidate.rung for candidate in candidates], self._means(accounts), capacity)
+        A rung is reckoned when it is its turn: most requests fit as a whole.
+        """
+        rooms, looked_at = self._rooms(question, options), list[_Candidate]()
+        kv_tokens: dict[str, int] = {}
+
+        def each() -> Iterator[Rung]:
+            for step, reduced in rungs(strategy, options):
+                expected = expect(question, strategy, reduced, self._statistics, rooms, tasks)
+                for model_id in expected.kv_tokens:
+                    room = rooms.get(model_id) or self._room_of(model_id)
+                    if room.kv_tokens is not None:
+                        kv_tokens[model_id] = room.kv_tokens
+                looked_at.append(_Candidate(reduced, expected))
+                yield Rung(step, self._load(expected, reduced))
+
+        verdict = fit(each(), self._means(accounts), Capacity(kv_tokens, self._pool.held))
+        return verdict, looked_at[-1]
 
     def _expect(self, question: Question, strategy: str, options: CoordinatorOptions) -> Expected:
         return expect(question, strategy, options, self._statistics, self._rooms(question, options))
 
     def _rooms(self, question: Question, options: CoordinatorOptions) -> Rooms:
         """What there is now of every model that may be used."""
-        models = {question.model, *(model for _, models in options.roles.by_role() for model in models)}
-        return {model_id: self._room_of(model_id) for model_id in models}
+        return {model_id: self._room_of(model_id) for model_id in {question.model, *options.roles.models}}
 
     def _load(self, expected: Expected, options: CoordinatorOptions) -> Load:
         """What is expected, and room for the reservations of the calls that may run at once."""
-        figures = self._statistics.strategy(expected.strategy)
-        seconds = expected.seconds + expected.queue_s if figures.requests >= _TRUSTED_REQUESTS else 0.0
-        gpu_s = expected.gpu_s if figures.requests >= _TRUSTED_REQUESTS else 0.0
+        trusted = self._statistics.strategy(expected.strategy).requests >= _TRUSTED_REQUESTS
+        seconds = expected.seconds + expected.queue_s if trusted else 0.0
+        gpu_s = expected.gpu_s if trusted else 0.0
         tokens = expected.tokens + _headroom(expected, options)
         return Load(round(expected.count), tokens, gpu_s, seconds, expected.kv_tokens)
 
@@ -214,9 +231,11 @@ def _headroom(expected: Expected, options: CoordinatorOptions) -> float:
 
     Half of a plan's tasks are thought to run at once.
     """
-    spare = 0.0
+    spare, half = 0.0, expected.tasks / 2
     for call in expected.calls:
-        at_once = max(1.0, min(call.calls, expected.tasks / 2))
+        at_once = half if half < call.calls else call.calls
         longest = options.sampling_of(call.role).max_tokens - call.completion_tokens + call.prompt_tokens
-        spare = max(spare, at_once * longest)
+        wanted = longest * (at_once if at_once > 1.0 else 1.0)
+        if wanted > spare:
+            spare = wanted
     return spare

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from contextlib import aclosing
 from dataclasses import replace
 
 from appliance.coordinator.answer_shape import AnswerShape, shape_of
@@ -63,9 +62,7 @@ async def _said(
     """One model's answer; its finish reason."""
     prompts = run.prompt_sets[model_id]
     telling = _Telling(run, None if verbatim else prompts.answer_separator)
-    async with aclosing(run.caller.stream(purpose, model_id, ask_for(prompts))) as chunks:
-        async for chunk in chunks:
-            telling.take(chunk)
+    await run.caller.make(purpose, model_id, ask_for(prompts), telling.take)
     if telling.silent:
         raise EngineRejected(f"{model_id} generated nothing", status=502)
     telling.end()
@@ -92,8 +89,11 @@ class _Telling:
         """The text of a choice so far, without the working."""
         return self._said.of(index)
 
-    def take(self, chunk: CallChunk) -> None:
-        """One chunk: word for word where nothing has to be split; a raw delta already holds its reasoning."""
+    def take(self, chunk: CallChunk) -> bool:
+        """One chunk: word for word where nothing has to be split; a raw delta already holds its reasoning.
+
+        More is wanted until the end.
+        """
         if chunk.finish_reason:
             self.finish_reasons[chunk.index] = chunk.finish_reason
         self.silent = self.silent and not (chunk.text or chunk.reasoning or chunk.raw_delta or chunk.raw_event)
@@ -105,6 +105,7 @@ class _Telling:
         elif chunk.text or any(raw is not None for raw in (chunk.raw_delta, chunk.raw_logprobs, chunk.raw_event)):
             said = ContentDelta(chunk.text, chunk.raw_delta, chunk.raw_logprobs, chunk.index, chunk.raw_event)
             self._say(said)
+        return True
 
     def end(self) -> None:
         """The text is over."""

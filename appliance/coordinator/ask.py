@@ -50,10 +50,16 @@ class Ask:
     @property
     def prompt_tokens_estimate(self) -> int:
         """A guess on the high side: two characters a token, eight tokens of template a message."""
-        chars = sum(len(text_of(message)) for message in self.messages)
-        chars += sum(len(str(message.get("tool_calls") or "")) for message in self.messages)
-        chars += len(str(self.params.get("tools") or ""))
-        images = sum(len(_images(message)) for message in self.messages)
+        chars = images = 0
+        for message in self.messages:
+            content = message.get("content")
+            chars += len(content) if isinstance(content, str) else len(text_of(message))
+            if calls := message.get("tool_calls"):
+                chars += len(str(calls))
+            if isinstance(content, list):
+                images += len(_images(content))
+        if tools := self.params.get("tools"):
+            chars += len(str(tools))
         per_message = _TOKENS_PER_MESSAGE * len(self.messages) + _TOKENS_PER_IMAGE * images
         return per_message + -(-chars // _CHARS_PER_TOKEN)
 
@@ -81,6 +87,5 @@ def text_of(message: Mapping[str, Any]) -> str:
     return "\n".join(str(part.get("text")) for part in content if part.get("type") == "text")
 
 
-def _images(message: Mapping[str, Any]) -> list[Any]:
-    content = message.get("content")
-    return [part for part in content if part.get("type") != "text"] if isinstance(content, list) else []
+def _images(content: list[Any]) -> list[Any]:
+    return [part for part in content if part.get("type") != "text"]

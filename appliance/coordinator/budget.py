@@ -67,7 +67,8 @@ class Budget:
     @property
     def remaining_tokens(self) -> int:
         """Tokens neither used nor reserved."""
-        return max(0, self.limits.tokens - self.used_tokens - self.reserved_tokens)
+        left = self.limits.tokens - self.used_tokens - self.reserved_tokens
+        return left if left > 0 else 0
 
     def deadline_of(self, role: Role, now_s: float, *, optional: bool = False) -> float:
         """When a call of `role` that begins now has to end, so that a hung one leaves time for what comes after it."""
@@ -129,7 +130,7 @@ class Budget:
     def _book(self, reservation: Reservation, gpu_s: float) -> None:
         """What is used is no longer reserved."""
         more_s = gpu_s - reservation.used_gpu_s
-        freed_s = min(more_s, reservation.gpu_s)
+        freed_s = more_s if more_s < reservation.gpu_s else reservation.gpu_s
         self.used_gpu_s += more_s
         self.reserved_gpu_s -= freed_s
         reservation.used_gpu_s, reservation.gpu_s = gpu_s, reservation.gpu_s - freed_s

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-import itertools
 from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 
 from appliance.coordinator.accounts import Accounts, Charge, Estimate
 from appliance.coordinator.ask import Ask
@@ -38,6 +37,8 @@ _REFUSALS = (EngineError, RequestError, Overloaded)
 
 Hear = Callable[[str], bool]
 """Gets an answer's text as it comes; False: that is enough, the call is aborted."""
+Take = Callable[[CallChunk], bool]
+"""The same for its chunks. It waits for nothing and raises nothing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +69,10 @@ class Completion:
 
 @dataclass(slots=True)
 class _Running:
-    """A call on its way, and what is known of it so far. `prompt_tokens` are a guess, times on the caller's clock."""
+    """A call on its way, and what is known of it so far. `prompt_tokens` are a guess, times on the caller's clock.
+
+    `texts`: None where contents are not kept.
+    """
 
     call_id: str
     purpose: CallPurpose
@@ -86,7 +90,7 @@ class _Running:
     finish_reason: str | None = None
     pieces: int = 0
     chunks: int = 0
-    texts: ChoiceTexts = field(default_factory=ChoiceTexts)
+    texts: ChoiceTexts | None = None
     outcome: Outcome = Outcome.ERROR
     error: str = ""
     refused: bool = False
@@ -95,8 +99,10 @@ class _Running:
         """Book one chunk."""
         if chunk.text or chunk.reasoning or chunk.logprobs:
             self.first_token_s = now_s - self.sent_s if self.first_token_s is None else self.first_token_s
-            self.pieces += max(1, len(chunk.logprobs))
-        self.texts.add(chunk.index, chunk.text)
+            self.pieces += len(chunk.logprobs) or 1
+        if self.texts is not None:
+            self.texts.add(chunk.index, chunk.text)
+        self.chunks += 1
         self.usage = chunk.usage or self.usage
         self.finish_reason = chunk.finish_reason or self.finish_reason
 
@@ -136,28 +142,35 @@ class Caller:
         self._policy = policy
         self._clock = clock
         self._gpu_s_of = gpu_s_of
-        self._numbers = itertools.count(1)
+        self._calls = 0
         self.calls_left: int | None = None
 
     async def complete(self, purpose: CallPurpose, model_id: str, ask: Ask, hear: Hear | None = None) -> Completion:
-        """The whole answer of one call; `hear` gets it piece by piece and may end it. Raises as `stream`."""
+        """The whole answer of one call; `hear` gets it piece by piece and may end it. Raises as `make`."""
         text: list[str] = []
         tokens: list[TokenLogprob] = []
         finish_reason = None
-        async with aclosing(self.stream(purpose, model_id, ask)) as chunks:
-            async for chunk in chunks:
-                text.append(chunk.text)
+
+        def take(chunk: CallChunk) -> bool:
+            nonlocal finish_reason
+            if chunk.finish_reason:
+                finish_reason = chunk.finish_reason
+            if chunk.logprobs:
                 tokens.extend(chunk.logprobs)
-                finish_reason = chunk.finish_reason or finish_reason
-                if hear is not None and chunk.text and not hear(chunk.text):
-                    break
+            if not chunk.text:
+                return True
+            text.append(chunk.text)
+            return hear is None or hear(chunk.text)
+
+        await self.make(purpose, model_id, ask, take)
         return Completion(model_id, "".join(text), tuple(tokens), finish_reason)
 
-    async def stream(self, purpose: CallPurpose, model_id: str, ask: Ask) -> AsyncGenerator[CallChunk, None]:
-        """The chunks of one call, made again with a shorter answer where only that did not fit the context.
+    async def make(self, purpose: CallPurpose, model_id: str, ask: Ask, take: Take) -> None:
+        """One call, made again with a shorter answer where only that did not fit the context.
 
         Reserve → send → settle and record. Raises BudgetExhausted before it is sent or when its time is up, and what
-        the dispatcher raises.
+        the dispatcher raises. `take` is called with each chunk: so no generator stands between the engine and who
+        wants it.
         """
         while True:
             try:
@@ -170,11 +183,14 @@ class Caller:
                 async with aclosing(self._sent(running)) as chunks:
                     async for chunk in chunks:
                         running.take(chunk, self._clock())
-                        self._meter(running)
-                        yield chunk
+                        if running.chunks % METERED_CHUNKS == 0:
+                            self._meter(running)
+                        if not take(chunk):
+                            running.outcome = Outcome.CANCELLED
+                            return
                 running.outcome = Outcome.OK
                 return
-            except (asyncio.CancelledError, GeneratorExit):
+            except asyncio.CancelledError:
                 running.outcome = Outcome.CANCELLED
                 raise
             except ApplianceError as failure:
@@ -195,17 +211,31 @@ class Caller:
         charge = self._accounts.reserve(
             estimate, purpose.role, started_s, deadline_s, purpose.keep, optional=purpose.optional
         )
-        call_id = f"c{next(self._numbers)}"
-        return _Running(call_id, purpose, model_id, ask, prompt_tokens, estimate, charge, started_s, deadline_s)
+        self._calls += 1
+        texts = ChoiceTexts() if self._recorder.keep_content else None
+        return _Running(
+            f"c{self._calls}",
+            purpose,
+            model_id,
+            ask,
+            prompt_tokens,
+            estimate,
+            charge,
+            started_s,
+            deadline_s,
+            texts=texts,
+        )
 
     def _estimate(self, role: Role, model_id: str, ask: Ask, prompt_tokens: int) -> Estimate:
         """A call can't take more than the model's context, and takes all of it at most where nobody bounds it."""
         context_tokens = self._dispatcher.context_tokens(model_id)
-        gpu_s, tokens = self._gpu_s_of(role, model_id, ask, prompt_tokens), prompt_tokens + ask.answer_tokens
+        gpu_s, sequences = self._gpu_s_of(role, model_id, ask, prompt_tokens), ask.sequences
+        tokens = prompt_tokens + sequences * (ask.max_tokens or 0)
         if context_tokens is None or not ask.endpoint.streamed:
             return Estimate(tokens, tokens, gpu_s)
-        context_tokens *= ask.sequences
-        return Estimate(tokens, context_tokens if ask.sent_max_tokens is None else min(tokens, context_tokens), gpu_s)
+        context_tokens *= sequences
+        bounded = ask.sent_max_tokens is not None and tokens < context_tokens
+        return Estimate(tokens, tokens if bounded else context_tokens, gpu_s)
 
     def _sent(self, running: _Running) -> AsyncGenerator[CallChunk, None]:
         def on_sent(sent: Sent) -> None:
@@ -256,15 +286,14 @@ class Caller:
         return failure
 
     def _meter(self, running: _Running) -> None:
-        """Look at the device-seconds every few chunks; BudgetExhausted when there are too many."""
-        running.chunks += 1
-        if running.sent is not None and running.chunks % METERED_CHUNKS == 0:
+        """Look at the device-seconds; BudgetExhausted when there are too many."""
+        if running.sent is not None:
             self._accounts.meter(running.charge, running.sent.receipt.gpu_s(self._clock()))
 
     def _settle(self, running: _Running) -> None:
         now_s, sent, purpose = self._clock(), running.sent, running.purpose
         usage, estimated = running.spent()
-        gpu_s, keep_content = sent.receipt.gpu_s(now_s) if sent else 0.0, self._recorder.keep_content
+        gpu_s, texts = sent.receipt.gpu_s(now_s) if sent else 0.0, running.texts
         self._accounts.settle(running.charge, usage.total_tokens, gpu_s, now_s, sent=sent is not None)
         self._recorder.call(
             CallRecord(
@@ -281,8 +310,8 @@ class Caller:
                 usage=usage,
                 outcome=running.outcome,
                 error=running.error,
-                prompt=running.ask.prompt_text if keep_content else None,
-                answer=running.texts.whole if keep_content else None,
+                prompt=running.ask.prompt_text if texts is not None else None,
+                answer=texts.whole if texts is not None else None,
                 usage_estimated=estimated,
                 gpu_s=gpu_s,
                 reserved_tokens=running.estimate.tokens,

@@ -10,7 +10,7 @@ import time
 from collections.abc import AsyncGenerator, Callable, Collection, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import replace
-from functools import partial
+from functools import lru_cache, partial
 from typing import Protocol
 
 from appliance.access.limits import Limits
@@ -124,7 +124,7 @@ class Coordinator:
         self._clock = clock
         self._wall_clock = wall_clock
         self.limits = Limits(policy) if limits is None else limits
-        self.admission = Admission(dispatcher.room, priors or {}, clock)
+        self.admission = Admission(dispatcher.room, dispatcher.devices, priors or {}, clock)
         self._running: set[asyncio.Task[Finished]] = set()
         self._saves: set[asyncio.Task[None]] = set()
 
@@ -174,13 +174,12 @@ class Coordinator:
         limits = options.budget if request.model == self._virtual_model else options.passthrough_budget
         budget = Budget(limits.lowered(request.budget), started_s)
         recorder = Recorder(identity, granted.keep_content)
-        salt = hmac.new(self._salt_secret, tenant.name.encode(), hashlib.sha256).hexdigest()
         accounts = Accounts(budget, self.limits.account(tenant).request(), self.limits)
         caller = Caller(
             self._dispatcher,
             accounts,
             recorder,
-            cache_salt=salt,
+            cache_salt=_salt(self._salt_secret, tenant.name),
             labels=frozenset(request.labels),
             policy=tenant.policy,
             clock=self._clock,
@@ -326,6 +325,12 @@ class Coordinator:
             logger.error("trace %s was not saved: %s", trace.trace_id, type(failure).__name__)
 
 
+@lru_cache(maxsize=1024)
+def _salt(secret: bytes, tenant: str) -> str:
+    """Of a tenant's prefix caches."""
+    return hmac.new(secret, tenant.encode(), hashlib.sha256).hexdigest()
+
+
 async def _ended(work: asyncio.Task[Finished]) -> None:
     """Cancel the work of a request unless it is over, and wait for its end; its outcome was told elsewhere."""
     if not work.done():
@@ -355,18 +360,18 @@ def _cost_much(run: Run) -> bool:
 
 
 def _finished(run: Run, strategy: str, finish_reason: str) -> Finished:
-    recorder = run.recorder
+    recorder, tallies = run.recorder, run.recorder.tallies()
     return Finished(
         finish_reason=finish_reason,
-        usage=recorder.usage,
+        usage=tallies.whole.usage,
         trace_id=recorder.identity.trace_id,
         strategy=strategy,
         calls=run.budget.used_calls,
-        usage_by_role=recorder.usage_by_role(),
-        usage_by_model=recorder.usage_by_model(),
-        gpu_s=recorder.gpu_s,
-        gpu_s_by_role=recorder.gpu_s_by_role(),
-        gpu_s_by_model=recorder.gpu_s_by_model(),
+        usage_by_role={role.value: tally.usage for role, tally in tallies.by_role.items()},
+        usage_by_model={model_id: tally.usage for model_id, tally in tallies.by_model.items()},
+        gpu_s=tallies.whole.gpu_s,
+        gpu_s_by_role={role.value: tally.gpu_s for role, tally in tallies.by_role.items()},
+        gpu_s_by_model={model_id: tally.gpu_s for model_id, tally in tallies.by_model.items()},
         reduced=tuple(recorder.reduced),
         finish_reasons=dict(run.finish_reasons),
     )

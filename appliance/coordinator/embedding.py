@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
-from contextlib import aclosing
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -13,6 +12,7 @@ from appliance.coordinator.calls import CallPurpose
 from appliance.coordinator.run import MODEL_FAILURES, Run
 from appliance.domain.endpoint import Endpoint
 from appliance.domain.model import Role
+from appliance.domain.request import CallChunk
 from appliance.errors import BudgetExhausted
 
 TASK_ID: Final = "route"
@@ -47,9 +47,13 @@ async def _vector(run: Run, model_id: str, text: str) -> tuple[float, ...]:
     message = {"role": "user", "content": text}
     ask = Ask((message,), None, endpoint=Endpoint.EMBEDDINGS, inputs={"input": text})
     document: Mapping[str, Any] = {}
-    async with aclosing(run.caller.stream(CallPurpose(Role.ROUTER, TASK_ID, optional=True), model_id, ask)) as chunks:
-        async for chunk in chunks:
-            document = chunk.raw_event or document
+
+    def take(chunk: CallChunk) -> bool:
+        nonlocal document
+        document = chunk.raw_event or document
+        return True
+
+    await run.caller.make(CallPurpose(Role.ROUTER, TASK_ID, optional=True), model_id, ask, take)
     return vector_of(document)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 
@@ -62,7 +62,10 @@ class Executor:
         self._earlier = done
         self._max_tasks = max_tasks
         self._work = TaskWork(run, self._leave, optional=bool(place.prefix))
-        self._graph = TaskGraph(())
+        self._tasks: list[Task] = []
+        self._unmet: dict[str, int] = {}
+        self._waiting: dict[str, list[Task]] = {}
+        self._chars = 0
         self._sealed = asyncio.Event()
         self._group: asyncio.TaskGroup | None = None
         self._running: dict[str, asyncio.Task[None]] = {}
@@ -75,21 +78,27 @@ class Executor:
 
     def add(self, task: Task) -> None:
         """One more task; it begins at once where its needs are met."""
-        self._graph = TaskGraph((*self._graph.tasks, task))
+        self._tasks.append(task)
+        self._chars += len(task.instruction)
         self._attempts[task.task_id] = []
         self._run.recorder.planned(self._record_of(task, task.instruction, Outcome.SKIPPED, None, 0))
+        self._unmet[task.task_id] = 0
+        for need in task.needs:
+            if need not in self.done and need not in self._place.given:
+                self._unmet[task.task_id] += 1
+                self._waiting.setdefault(need, []).append(task)
         self._take_over(task)
-        self._start_ready()
+        self._start_ready((task,))
 
     def begins(self, graph: TaskGraph) -> bool:
         """Whether the tasks so far are the first ones of `graph`."""
-        return graph.tasks[: len(self._graph.tasks)] == self._graph.tasks
+        return graph.tasks[: len(self._tasks)] == tuple(self._tasks)
 
     def seal(self, graph: TaskGraph) -> None:
         """The whole graph is known. Tasks whose results nobody will read are cancelled."""
         if not self._run.options.roles.synthesizer:
             self._moot = graph.moot()
-        for task in graph.tasks[len(self._graph.tasks) :]:
+        for task in graph.tasks[len(self._tasks) :]:
             self.add(task)
         self._sealed.set()
         self._tell_calls_left()
@@ -107,20 +116,19 @@ class Executor:
         self._begun = set(self.done)
         try:
             async with asyncio.TaskGroup() as self._group:
-                self._start_ready()
+                self._start_ready(self._tasks)
                 await self._sealed.wait()
         except BaseExceptionGroup as failures:  # the group wraps what a task raised; that one goes on
             raise _first(failures) from None
         finally:
             self._group = None
-        return tuple(self.done[t.task_id].result for t in self._graph.tasks if t.task_id in self.done)
+        return tuple(self.done[t.task_id].result for t in self._tasks if t.task_id in self.done)
 
     def needed(self) -> Need:
         """What all else must leave: a first attempt of each task that none was made of, the synthesis, the reserve."""
         run, reserve = self._run, self._reserve()
         if self._sealed.is_set():
-            settled = (self._begun - self._planning) | self._moot
-            unbegun = sum(task.task_id not in settled for task in self._graph.tasks)
+            unbegun = len(self._tasks) - len((self._begun - self._planning) | self._moot)
             need = plus(reserve, first_attempts(run.options, unbegun))
         else:
             need = plus(reserve, open_plan(run.options, run.question, self._max_tasks))
@@ -128,22 +136,28 @@ class Executor:
 
     def _take_over(self, task: Task) -> None:
         earlier = self._earlier.get(task.task_id)
+        if earlier is None:
+            return
         own = [need for need in task.needs if need not in self._place.given]
         same_inputs = all(need in self.done and self.done[need] is self._earlier.get(need) for need in own)
-        if earlier is not None and earlier.task == task and same_inputs:
+        if earlier.task == task and same_inputs:
             self.done[task.task_id] = earlier
+            self._chars += len(earlier.result.result)
             self._begun.add(task.task_id)
             self._record(task, earlier.result.instruction, Outcome.OK, earlier)
 
-    def _start_ready(self) -> None:
-        if self._group is None or len(self._begun) == len(self._graph.tasks):
+    def _start_ready(self, tasks: Iterable[Task]) -> None:
+        """Start those of `tasks` whose needs are met, but for what was begun before and what nobody will read."""
+        if self._group is None:
             return
-        done = self.done.keys() | self._place.given.keys()
-        for task in self._graph.ready(done, self._begun | self._moot):
-            self._begun.add(task.task_id)
-            work = self._group.create_task(self._finish(task), name=f"task {self._place.shown(task.task_id)}")
-            self._running[task.task_id] = work
-            work.add_done_callback(partial(self._ended, task.task_id))
+        for task in tasks:
+            task_id = task.task_id
+            if self._unmet[task_id] or task_id in self._begun or task_id in self._moot:
+                continue
+            self._begun.add(task_id)
+            work = self._group.create_task(self._finish(task), name=f"task {self._place.shown(task_id)}")
+            self._running[task_id] = work
+            work.add_done_callback(partial(self._ended, task_id))
 
     def _ended(self, task_id: str, work: asyncio.Task[None]) -> None:
         del self._running[task_id]
@@ -152,10 +166,15 @@ class Executor:
 
     async def _finish(self, task: Task) -> None:
         done = await self._settled(task)
-        if done is not None:
-            self.done[task.task_id] = done
-            self._tell_calls_left()
-            self._start_ready()
+        if done is None:
+            return
+        self.done[task.task_id] = done
+        self._chars += len(done.result.result)
+        self._tell_calls_left()
+        waiting = self._waiting.pop(task.task_id, ())
+        for other in waiting:
+            self._unmet[other.task_id] -= 1
+        self._start_ready(waiting)
 
     def _tell_calls_left(self) -> None:
         """Let the order of waiting calls know how much of the request is left, once that is known.
@@ -163,8 +182,8 @@ class Executor:
         The outermost plan tells; a task that is planned again counts as one there.
         """
         if self._sealed.is_set() and self._place.depth == 1:
-            settled = self.done.keys() | self._moot
-            unfinished = sum(t.task_id not in settled for t in self._graph.tasks)
+            settled = len(self.done.keys() | self._moot) if self._moot else len(self.done)
+            unfinished = len(self._tasks) - settled
             self._run.caller.calls_left = calls_left(self._run.options, unfinished)
 
     async def _settled(self, task: Task) -> Done | None:
@@ -187,7 +206,10 @@ class Executor:
         given = self._input(task)
         done, outcome = None, Outcome.ERROR
         try:
-            done = await self._by_its_plan(task, given) or await self._by_executors(task, given)
+            if task.role is Role.PLANNER:
+                done = await self._by_its_plan(task, given)
+            if done is None:
+                done = self._chosen(task, given, await self._work.accepted(given, self._attempts[task.task_id]))
             outcome = Outcome.OK
         except asyncio.CancelledError:
             outcome = Outcome.CANCELLED
@@ -197,8 +219,6 @@ class Executor:
         return done
 
     async def _by_its_plan(self, task: Task, given: TaskInput) -> Done | None:
-        if task.role is not Role.PLANNER:
-            return None
         self._planning.add(task.task_id)
         try:
             result = await self._planned_again(task, given, self.needed)
@@ -209,12 +229,11 @@ class Executor:
         result = replace(result, task_id=task.task_id, skill=task.skill, instruction=given.instruction)
         return Done(task, result)
 
-    async def _by_executors(self, task: Task, given: TaskInput) -> Done:
-        attempts = self._attempts[task.task_id]
-        chosen = await self._work.accepted(given, attempts)
+    def _chosen(self, task: Task, given: TaskInput, chosen: Attempt) -> Done:
+        """Carried out by executors."""
         verified = chosen.judgement is not None and chosen.accepted
         result = TaskResult(task.task_id, task.skill, given.instruction, chosen.result, verified)
-        return Done(task, result, len(attempts), chosen.number)
+        return Done(task, result, len(self._attempts[task.task_id]), chosen.number)
 
     def _input(self, task: Task) -> TaskInput:
         given = self._place.given
@@ -234,19 +253,18 @@ class Executor:
     def _tasks_after(self, task: Task) -> int:
         """Tasks at least that wait for it in a chain; a plan that is still being written is thought to go on."""
         if not self._sealed.is_set():
-            return max(self._graph.tasks_after()[task.task_id], TYPICAL_TASKS - 1)
+            followed = task.task_id in self._waiting  # most that begin so early are followed by nothing yet
+            after = TaskGraph(tuple(self._tasks)).tasks_after()[task.task_id] if followed else 0
+            return max(after, TYPICAL_TASKS - 1)
         if self._after is None:
-            self._after = self._graph.tasks_after()
+            self._after = TaskGraph(tuple(self._tasks)).tasks_after()
         return self._after[task.task_id]
 
     def _is_last(self, task: Task) -> bool:
         """Whether the task's result is the answer. A step that began before the seal is not known to be the last."""
         outermost = self._place.depth == 1 and not self._place.prefix
         return (
-            outermost
-            and self._sealed.is_set()
-            and task is self._graph.final
-            and not self._run.options.roles.synthesizer
+            outermost and self._sealed.is_set() and task is self._tasks[-1] and not self._run.options.roles.synthesizer
         )
 
     def _record(self, task: Task, instruction: str, outcome: Outcome, done: Done | None) -> None:
@@ -261,7 +279,7 @@ class Executor:
         return TaskRecord(
             task_id=self._place.shown(task.task_id),
             skill=task.skill,
-            needs=tuple(self._place.shown(need) for need in task.needs),
+            needs=self._place.all_shown(task.needs),
             outcome=outcome,
             attempts=attempts,
             accepted_attempt=done.accepted_attempt if done is not None else None,
@@ -277,9 +295,7 @@ class Executor:
 
     def _affordable(self) -> bool:
         run = self._run
-        chars = len(run.question) + sum(len(t.instruction) for t in self._graph.tasks)
-        chars += sum(len(done.result.result) for done in self.done.values())
-        return fits(run.budget, run.options, chars, self.needed())
+        return fits(run.budget, run.options, len(run.question) + self._chars, self.needed())
 
 
 def _first(failures: BaseExceptionGroup[BaseException]) -> BaseException:

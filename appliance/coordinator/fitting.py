@@ -6,7 +6,7 @@ call answers: it is always let through, since a lower limit than one call's ends
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from math import ceil, inf
 
@@ -71,8 +71,8 @@ class Direct:
     steps: tuple[Reduction, ...]
 
 
-def fit(rungs: Sequence[Rung], budgets: Sequence[Means], capacity: Capacity) -> Full | Reduced | Direct:
-    """The first rung that fits into every budget and into the pool. `rungs` are not empty."""
+def fit(rungs: Iterable[Rung], budgets: Sequence[Means], capacity: Capacity) -> Full | Reduced | Direct:
+    """The first rung that fits into every budget and into the pool; none below it is asked for. `rungs` has one."""
     steps: tuple[Reduction, ...] = ()
     short = ""
     for index, rung in enumerate(rungs):
@@ -90,16 +90,20 @@ DIRECT_STEP = "one call answers"
 def shortage(load: Load, budgets: Sequence[Means], capacity: Capacity) -> str:
     """What there is too little of, in words; empty where all fits."""
     for means in budgets:
-        for name in ("calls", "tokens", "gpu_s", "seconds"):
-            needed, there = getattr(load, name), getattr(means, name)
+        for name, needed, there in (
+            ("calls", load.calls, means.calls),
+            ("tokens", load.tokens, means.tokens),
+            ("gpu_s", load.gpu_s, means.gpu_s),
+            ("seconds", load.seconds, means.seconds),
+        ):
             if needed > there:
                 shown = f"{ceil(needed)}" if name in ("calls", "tokens") else f"{needed:.3g}"
                 return f"about {shown} {name} are needed, {means.whose} has {max(0.0, there):.5g}"
-    for model_id, needed in load.kv_tokens.items():
+    for model_id, tokens in load.kv_tokens.items():
         total = capacity.kv_tokens.get(model_id)
         if total is None:
             continue
         free = total - capacity.held_tokens.get(model_id, 0)
-        if min(needed, total) > free:
-            return f"about {needed} KV tokens of {model_id} are needed, {max(0, free)} of {total} are free"
+        if min(tokens, total) > free:
+            return f"about {tokens} KV tokens of {model_id} are needed, {max(0, free)} of {total} are free"
     return ""

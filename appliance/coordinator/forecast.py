@@ -7,6 +7,7 @@ stay below p95 without any assumption about how they are distributed.
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -20,6 +21,7 @@ from appliance.domain.strategy import PASSTHROUGH
 from appliance.domain.trace import Decision
 
 _NO_ROOM_KNOWN = ModelRoom()
+_ORDER = {role: place for place, role in enumerate(Role)}
 Rooms = Mapping[str, ModelRoom]
 
 
@@ -47,12 +49,12 @@ class Expected:
     @property
     def count(self) -> float:
         """Calls."""
-        return sum(call.calls for call in self.calls)
+        return sum([call.calls for call in self.calls])
 
     @property
     def tokens(self) -> float:
         """Prompt and completion together."""
-        return sum(call.calls * (call.prompt_tokens + call.completion_tokens) for call in self.calls)
+        return sum([call.calls * (call.prompt_tokens + call.completion_tokens) for call in self.calls])
 
     def metrics(self) -> Mapping[str, float]:
         """By the names under which outcomes are compared."""
@@ -71,18 +73,26 @@ def expect(
     """What a request takes on average. `tasks` of its plan, where that is known."""
     figures = statistics.strategy(strategy)
     shape = expected_shape(strategy, options, figures, question.model, question.chars, tasks)
+    bounds = None if strategy == PASSTHROUGH else options
     calls = tuple(
-        _calls(question, None if strategy == PASSTHROUGH else options, statistics, role, model_id, count)
-        for (role, model_id), count in sorted(shape.calls.items(), key=lambda item: list(Role).index(item[0][0]))
+        [
+            _calls(question, bounds, statistics, role, model_id, count)
+            for (role, model_id), count in sorted(shape.calls.items(), key=_in_order)
+        ]
     )
-    working_s = sum(call.calls * call.seconds for call in calls)
-    gpu_s = sum(
-        call.calls * call.seconds * statistics.model(call.model_id).share.value * _room(rooms, call.model_id).devices
-        for call in calls
-    )
-    queue_s = sum({call.model_id: _queue_s(call, _room(rooms, call.model_id)) for call in calls}.values())
-    kv_tokens = _kv_tokens(calls, shape)
-    return Expected(strategy, calls, shape.tasks, working_s * figures.path.value, gpu_s, queue_s, kv_tokens)
+    working_s = gpu_s = 0.0
+    queue_s: dict[str, float] = {}
+    for call in calls:
+        room, seconds = rooms.get(call.model_id, _NO_ROOM_KNOWN), call.calls * call.seconds
+        working_s += seconds
+        gpu_s += seconds * statistics.model(call.model_id).share.value * room.devices
+        queue_s[call.model_id] = _queue_s(call, room)
+    lasting_s, kv_tokens = working_s * figures.path.value, _kv_tokens(calls, shape)
+    return Expected(strategy, calls, shape.tasks, lasting_s, gpu_s, sum(queue_s.values()), kv_tokens)
+
+
+def _in_order(item: tuple[tuple[Role, str], float]) -> int:
+    return _ORDER[item[0][0]]
 
 
 def forecast(
@@ -126,29 +136,29 @@ def _calls(
     by_length = role is Role.GENERALIST or (role is Role.PLANNER and figures.prompt_tokens.seen > 0)
     prompt = figures.prompt_per_char.value * question.chars if by_length else figures.prompt_tokens.value
     longest = None if options is None else options.sampling_of(role).max_tokens
-    limits = [limit for limit in (longest, question.max_tokens if role is Role.GENERALIST else None) if limit]
-    completion = min([figures.completion_tokens.value, *limits])
+    completion = figures.completion_tokens.value
+    for limit in (longest, question.max_tokens if role is Role.GENERALIST else None):
+        if limit and limit < completion:
+            completion = limit
     seconds = statistics.model(model_id).seconds(prompt, completion)
     return CallsForecast(role, model_id, count, prompt, completion, seconds, figures.completion_tokens.seen)
-
-
-def _room(rooms: Rooms, model_id: str) -> ModelRoom:
-    return rooms.get(model_id, _NO_ROOM_KNOWN)
 
 
 def _queue_s(call: CallsForecast, room: ModelRoom) -> float:
     """Until a place is free: the calls before ours end at an even pace."""
     before = room.running + room.waiting - room.places + 1
-    return max(0, before) * call.seconds / max(1, room.places)
+    return before * call.seconds / (room.places or 1) if before > 0 else 0.0
 
 
 def _kv_tokens(calls: Sequence[CallsForecast], shape: Shape) -> Mapping[str, int]:
     """Of each model: as many of its calls as may run at once, each with its prompt and whole answer."""
-    held: dict[str, float] = {}
+    held: defaultdict[str, float] = defaultdict(float)
+    width = max(1.0, shape.width)
     for call in calls:
-        at_once = min(max(1.0, call.calls), max(1.0, shape.width))
+        at_once = width if call.calls > width else call.calls if call.calls > 1.0 else 1.0
         tokens = at_once * (call.prompt_tokens + call.completion_tokens)
-        held[call.model_id] = max(held.get(call.model_id, 0.0), tokens)
+        if tokens > held[call.model_id]:
+            held[call.model_id] = tokens
     return {model_id: round(tokens) for model_id, tokens in held.items()}
 
 

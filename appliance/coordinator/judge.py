@@ -89,6 +89,8 @@ class Judge:
 
     def _jury(self, task: TaskInput, author: str) -> tuple[str, ...]:
         run = self._run
+        if not run.options.roles.verifier:
+            return ()
         verifiers = [model_id for model_id in run.options.roles.verifier if model_id not in self._silent]
         return jury(verifiers, run.prompt_sets, run.options.families, task.skill, author)
 

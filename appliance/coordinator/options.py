@@ -16,6 +16,8 @@ from appliance.domain.strategy import DIRECT, PLAN_EXECUTE_VERIFY
 
 Number = TypeVar("Number", int, float)
 
+_NO_WISH = BudgetWish()
+
 
 @dataclass(frozen=True, slots=True)
 class Roles:
@@ -38,6 +40,13 @@ class Roles:
         if not sampling.get("tools"):
             return self.synthesizer
         return tuple(model_id for model_id in self.synthesizer if model_id in self.tool_callers)
+
+    @property
+    def models(self) -> frozenset[str]:
+        """All that play any role."""
+        return frozenset().union(
+            self.generalist, self.planner, *self.executors.values(), self.verifier, self.synthesizer
+        )
 
     def by_role(self) -> tuple[tuple[Role, tuple[str, ...]], ...]:
         """All assignments, the executors of every skill taken together."""
@@ -80,6 +89,8 @@ class BudgetLimits:
 
     def lowered(self, wish: BudgetWish) -> BudgetLimits:
         """With what a caller wants to spend at most; a wish for more than these limits changes nothing."""
+        if wish == _NO_WISH:
+            return self
         return replace(
             self,
             calls=_least(self.calls, wish.calls),

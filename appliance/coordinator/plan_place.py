@@ -36,6 +36,10 @@ class Place:
         given = self.given.get(task_id)
         return self.prefix + task_id if given is None else given.shown_id
 
+    def all_shown(self, task_ids: tuple[str, ...]) -> tuple[str, ...]:
+        """The same for several."""
+        return tuple([self.shown(name) for name in task_ids]) if self.prefix or self.given else task_ids
+
 
 @dataclass(frozen=True, slots=True)
 class SubPlan:

@@ -1,9 +1,10 @@
 """Reads a plan while it is written: each step as soon as its object is complete. Pure.
 
 The reader knows just enough of JSON to see where a step begins and ends, in any white space; what stands between is
-read by `json.loads` and judged by the same rules as a whole plan. It hands out steps early and judges nothing else:
-the whole text is parsed by `parse_plan` at its end. Two things can be said before that: that a step or what stands
-around it can be part of no plan (`flaw`), and that the text is larger than any plan (`cut`).
+read by `json.loads` and judged by the same rules as a whole plan. It hands out steps early and judges nothing else: at
+its end the text is parsed by `parse_plan`, unless the reader has seen a plan and nothing else (`graph`). Two things can
+be said before that: that a step or what stands around it can be part of no plan (`flaw`), and that the text is larger
+than any plan (`cut`).
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ import re
 from collections.abc import Collection
 from enum import Enum, auto
 
-from appliance.coordinator.task_graph import PlanRejected, Task, read_step
+from appliance.coordinator.task_graph import PlanRejected, Task, TaskGraph, read_step
 
 CHARS_PER_TASK = 4_000
 """No plan is longer than this for each task allowed: a planner that writes on without end is stopped."""
@@ -24,6 +25,13 @@ _PARTS = re.compile(r'[^"\\{}\[\],:\s]+|\s+|.', re.DOTALL)
 _IN_STRING = re.compile(r'[^"\\]+|.', re.DOTALL)
 _IN_STEP = re.compile(r'(?:[^"{}\s]++|\s{1,8}+(?=\S)|"(?:[^"\\]++|\\.)*+")++|\s+|.', re.DOTALL)
 """Inside a step only braces outside of strings tell where it ends, so all before them is taken at once."""
+_WHOLE_STEP = r'\s{0,8}+(\{(?:[^"{}\s]++|\s{1,8}+(?=\S)|"(?:[^"\\]++|\\.)*+")*+\})'
+_HEAD_AT_ONCE = re.compile(r'\s{0,8}+\{\s{0,8}+"steps"\s{0,8}+:\s{0,8}+\[')
+_STEP_AT_ONCE = re.compile(_WHOLE_STEP, re.DOTALL)
+_NEXT_AT_ONCE = re.compile(r"\s{0,8}+," + _WHOLE_STEP, re.DOTALL)
+_END_AT_ONCE = re.compile(r"\s{0,8}+\]\s{0,8}+\}\s{0,8}+\Z")
+"""What is usual, where it comes in one piece: so few blanks in a row are never too many."""
+_ODD_BLANK = re.compile(r"[^\S \t\n\r]")
 _HEAD = '{"steps":['
 _HEAD_GAPS = (0, 1, 8, 9)
 """Where white space may stand in the head."""
@@ -49,26 +57,89 @@ class PlanReader:
         self._skills = skills
         self._max_tasks = max_tasks
         self._known = set(given)
+        self._tasks: list[Task] = []
         self._ready: list[Task] = []
         self._place = _Place.HEAD
         self._head = 0
         self._steps = self._chars = self._blanks = self._depth = 0
         self._step: list[str] = []
         self._in_string = self._escaped = False
+        self._waiting: list[str] = []
+        self._waiting_chars = 0
 
     def push(self, text: str) -> tuple[Task, ...]:
         """The steps that `text` completes; none after a flaw. Once it is cut, nothing is read any more."""
         self._chars += len(text)
         if self._chars > self._max_tasks * CHARS_PER_TASK:
             self._cut(f"longer than {self._max_tasks * CHARS_PER_TASK} characters")
+        if self._place is _Place.STEP and self._may_wait(text):
+            return ()
+        if self._waiting:
+            text, self._waiting, self._waiting_chars = "".join((*self._waiting, text)), [], 0
         position = 0
         while position < len(text) and self.cut is None:
-            part = self._parts().match(text, position)
-            assert part is not None, "each pattern takes any character"
-            position = part.end()
-            self._take(part[0])
+            position = self._at_once(text, position) or self._by_parts(text, position)
+        if not self._ready:
+            return ()
         ready, self._ready = tuple(self._ready), []
         return ready
+
+    def graph(self, text: str) -> TaskGraph | None:
+        """The whole plan, where `text` is all that was pushed and nothing is left for `parse_plan` to find.
+
+        The reader has judged every step by the same rules; white space that JSON does not know is beyond it.
+        """
+        if self._place is not _Place.END or not self._tasks or self.flaw or _ODD_BLANK.search(text):
+            return None
+        return TaskGraph(tuple(self._tasks))
+
+    def _may_wait(self, text: str) -> bool:
+        """Keep a piece of a step for later: without a brace it ends none, and there are too few blanks to cut it."""
+        if "}" in text or self._blanks + self._waiting_chars + len(text) > BLANKS_IN_A_ROW or self.cut is not None:
+            return False
+        self._waiting.append(text)
+        self._waiting_chars += len(text)
+        return True
+
+    def _at_once(self, text: str, position: int) -> int:
+        """Take the head, a step or the end where all of it is there; returns where it ends, 0 where it is not."""
+        place = self._place
+        if self._blanks:
+            return 0
+        if place is _Place.AFTER:
+            found = _NEXT_AT_ONCE.match(text, position)
+        elif place is _Place.FIRST:
+            found = _STEP_AT_ONCE.match(text, position)
+        elif place is _Place.HEAD and not self._head:
+            found = _HEAD_AT_ONCE.match(text, position)
+        else:
+            return 0
+        if found is None:
+            return self._end_at_once(text, position) if place is _Place.AFTER else 0
+        self._blanks = 0
+        if place is _Place.HEAD:
+            self._place = _Place.FIRST
+        else:
+            self._begin()
+            if self.cut is None:
+                self._step = [found[1]]
+                self._end()
+        return found.end()
+
+    def _end_at_once(self, text: str, position: int) -> int:
+        found = _END_AT_ONCE.match(text, position)
+        if found is None:
+            return 0
+        self._place = _Place.END
+        self._blanks = len(text) - len(text.rstrip())
+        return found.end()
+
+    def _by_parts(self, text: str, position: int) -> int:
+        """Take the next part, however small; returns where it ends."""
+        part = self._parts().match(text, position)
+        assert part is not None, "each pattern takes any character"
+        self._take(part[0])
+        return part.end()
 
     def _parts(self) -> re.Pattern[str]:
         """How the text is taken apart from here on."""
@@ -144,6 +215,7 @@ class PlanReader:
             self.flaw = self.flaw or f"step {self._steps}: {task}"
         elif not self.flaw:
             self._known.add(task.task_id)
+            self._tasks.append(task)
             self._ready.append(task)
 
     def _lose(self, why: str) -> None:

@@ -99,7 +99,8 @@ class Planning:
             Role.PLANNER, self._task_id, number, keep, optional=keep is not NOTHING, calls_after=after
         )
         proposal = await run.complete(purpose, run.options.roles.planner, ask_for, hear_anew)
-        return proposal, listeners[-1].reader.cut or read_plan(proposal.text, self._task)
+        reader = listeners[-1].reader
+        return proposal, reader.cut or reader.graph(proposal.text) or read_plan(proposal.text, self._task)
 
 
 class _Listener:
@@ -117,7 +118,10 @@ class _Listener:
 
     def hear(self, text: str) -> bool:
         """Whether more of the answer is wanted."""
-        self._read += self.reader.push(text)
+        steps = self.reader.push(text)
+        if not steps and not self.reader.flaw:
+            return True
+        self._read += steps
         if self.reader.flaw:
             self._steps.withdraw()
         elif not any(graph.tasks[: len(self._read)] == self._read for graph in self._known):

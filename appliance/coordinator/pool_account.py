@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
@@ -11,18 +10,21 @@ from dataclasses import dataclass, field
 class PoolAccount:
     """KV tokens held by model."""
 
-    _held: Counter[str] = field(default_factory=Counter)
+    _held: dict[str, int] = field(default_factory=dict)
 
     @property
     def held(self) -> Mapping[str, int]:
         """By model; models of which nothing is held are left out."""
-        return dict(self._held)
+        return {model_id: tokens for model_id, tokens in self._held.items() if tokens}
 
     def hold(self, kv_tokens: Mapping[str, int]) -> None:
         """Take them; the caller has seen that they are free in the same moment."""
-        self._held.update(kv_tokens)
+        for model_id, tokens in kv_tokens.items():
+            self._held[model_id] = self._held.get(model_id, 0) + tokens
 
     def release(self, kv_tokens: Mapping[str, int]) -> None:
         """Give them back."""
-        self._held.subtract(kv_tokens)
-        self._held = +self._held
+        for model_id, tokens in kv_tokens.items():
+            left = self._held.pop(model_id, 0) - tokens
+            if left > 0:
+                self._held[model_id] = left

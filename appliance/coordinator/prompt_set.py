@@ -89,9 +89,10 @@ class PromptSet:
 
     def render(self, role: Role, **values: Any) -> tuple[dict[str, str], ...]:
         """The messages of one call; raises ConfigError for a role that this set has no templates for."""
-        if role not in self.messages:
+        messages = self.messages.get(role)
+        if messages is None:
             raise ConfigError(f"prompt set {self.name}: no templates for the role {role.value}")
-        return tuple({"role": m.role, "content": m.template.render(**values)} for m in self.messages[role])
+        return tuple([{"role": m.role, "content": m.template.render(**values)} for m in messages])
 
     def plays(self, role: Role) -> bool:
         """Whether models of this set can play `role`."""

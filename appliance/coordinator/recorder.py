@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 
+from appliance.coordinator.tallies import Tallies, tallied
 from appliance.domain.forecast import Reduction
 from appliance.domain.journal import NO_PAGE, CallSent, JournalPage, RequestEnded
 from appliance.domain.model import Role
@@ -97,40 +97,11 @@ class Recorder:
     @property
     def usage(self) -> Usage:
         """Tokens of all calls, failed ones included."""
-        return sum((call.usage for call in self._calls), Usage())
+        return tallied(self._calls).whole.usage
 
-    @property
-    def gpu_s(self) -> float:
-        """Device-seconds of all calls."""
-        return sum(call.gpu_s for call in self._calls)
-
-    def gpu_s_by_role(self) -> Mapping[str, float]:
-        """Role → device-seconds."""
-        return self._gpu_s_by(lambda call: call.role.value)
-
-    def gpu_s_by_model(self) -> Mapping[str, float]:
-        """Model id → device-seconds."""
-        return self._gpu_s_by(lambda call: call.model_id)
-
-    def _gpu_s_by(self, key: Callable[[CallRecord], str]) -> Mapping[str, float]:
-        totals: dict[str, float] = {}
-        for call in self._calls:
-            totals[key(call)] = totals.get(key(call), 0.0) + call.gpu_s
-        return totals
-
-    def usage_by_role(self) -> Mapping[str, Usage]:
-        """Role → tokens."""
-        return self._usage_by(lambda call: call.role.value)
-
-    def usage_by_model(self) -> Mapping[str, Usage]:
-        """Model id → tokens."""
-        return self._usage_by(lambda call: call.model_id)
-
-    def _usage_by(self, key: Callable[[CallRecord], str]) -> Mapping[str, Usage]:
-        totals: dict[str, Usage] = {}
-        for call in self._calls:
-            totals[key(call)] = totals.get(key(call), Usage()) + call.usage
-        return totals
+    def tallies(self) -> Tallies:
+        """What all calls took, as a whole, by role and by model."""
+        return tallied(self._calls)
 
     def trace(
         self,

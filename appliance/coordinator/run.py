@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -13,6 +12,7 @@ from appliance.coordinator.budget import Budget
 from appliance.coordinator.calls import Caller, CallPurpose, Completion, Hear
 from appliance.coordinator.choice_texts import ChoiceTexts
 from appliance.coordinator.conversation import as_data, question_of
+from appliance.coordinator.event_line import EventLine
 from appliance.coordinator.fitting import Direct
 from appliance.coordinator.options import CoordinatorOptions
 from appliance.coordinator.plan_place import Given
@@ -63,7 +63,7 @@ class Run:
     finish_reasons: dict[int, str] = field(default_factory=dict)
     """Why each choice ended, where several were asked for."""
     _held: list[ContentDelta] = field(default_factory=list)
-    _events: asyncio.Queue[AnswerEvent | None] = field(default_factory=asyncio.Queue)
+    _events: EventLine[AnswerEvent] = field(default_factory=EventLine)
 
     @property
     def budget(self) -> Budget:
@@ -132,7 +132,7 @@ class Run:
                 self._held.append(delta)
                 return
             self.answer_begun = True
-        self._events.put_nowait(delta)
+        self._events.put(delta)
 
     def withdraw(self) -> bool:
         """Forget the answer so far; False where the caller has read some of it."""
@@ -146,22 +146,21 @@ class Run:
         """The answer is whole: send what was held back."""
         self.answer_begun = bool(self._held) or self.answer_begun
         for delta in self._held:
-            self._events.put_nowait(delta)
+            self._events.put(delta)
         self._held.clear()
 
     def progress(self, line: str) -> None:
         """Tell the caller how far things are, if it wants to know."""
         if self.request.show_progress:
-            self.say(ReasoningDelta(f"{line}\n"))
+            self._events.put(ReasoningDelta(f"{line}\n"))
 
     def end(self) -> None:
         """There are no more events."""
-        self._events.put_nowait(None)
+        self._events.end()
 
-    async def events(self) -> AsyncGenerator[AnswerEvent, None]:
+    def events(self) -> AsyncGenerator[AnswerEvent, None]:
         """What was said, as it is said, until the end."""
-        while (event := await self._events.get()) is not None:
-            yield event
+        return self._events.read()
 
     async def complete(
         self,

@@ -29,7 +29,8 @@ class Mean:
     def add(self, value: float) -> None:
         """One more value."""
         self.seen += 1
-        self.value += (value - self.value) * max(_FORGETTING, 1 / (self.seen + self.weight))
+        share = 1 / (self.seen + self.weight)
+        self.value += (value - self.value) * (share if share > _FORGETTING else _FORGETTING)
 
 
 @dataclass(slots=True)

@@ -6,6 +6,7 @@ it a little.
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
@@ -55,9 +56,10 @@ class CallFigures:
 
     def add(self, call: CallRecord, chars: int) -> None:
         """One more call."""
-        self.prompt_tokens.add(call.usage.prompt_tokens)
-        self.prompt_per_char.add(call.usage.prompt_tokens / max(1, chars))
-        self.completion_tokens.add(call.usage.completion_tokens)
+        usage = call.usage
+        self.prompt_tokens.add(usage.prompt_tokens)
+        self.prompt_per_char.add(usage.prompt_tokens / (chars or 1))
+        self.completion_tokens.add(usage.completion_tokens)
 
 
 @dataclass(slots=True)
@@ -72,11 +74,12 @@ class ModelFigures:
         """One more call."""
         tokens, first_s = call.usage.completion_tokens, call.first_token_s
         if first_s is not None:
-            self.prefill_s.add(first_s / max(1, call.usage.prompt_tokens))
+            self.prefill_s.add(first_s / (call.usage.prompt_tokens or 1))
             if tokens > 1:
-                self.token_s.add(max(0.0, call.engine_s - first_s) / (tokens - 1))
+                rest_s = call.engine_s - first_s
+                self.token_s.add(rest_s / (tokens - 1) if rest_s > 0 else 0.0)
         if call.engine_s > 0:
-            self.share.add(call.gpu_s / call.engine_s / max(1, devices))
+            self.share.add(call.gpu_s / call.engine_s / (devices or 1))
 
     def seconds(self, prompt_tokens: float, completion_tokens: float) -> float:
         """Of one call."""
@@ -162,21 +165,21 @@ class Statistics:
             figures.ratios[metric].add(outcome[metric], forecast.get(metric, 0.0))
 
     def _learn_shape(self, figures: StrategyFigures, trace: Trace, chars: int) -> None:
-        counts: dict[tuple[Role, str], int] = {}
+        counts: defaultdict[tuple[Role, str], int] = defaultdict(int)
+        engine_s = waited_s = 0.0
         for call in trace.calls:
-            if call.role is Role.ROUTER:
-                continue  # it is over before the request is admitted
-            counts[call.role, call.model_id] = counts.get((call.role, call.model_id), 0) + 1
+            engine_s += call.engine_s
+            waited_s += call.queue_s
+            if call.role is not Role.ROUTER:  # it is over before the request is admitted
+                counts[call.role, call.model_id] += 1
         for key in figures.calls.keys() | counts.keys():
             # Requests before the first call of a kind had none of it.
             figures.calls.setdefault(key, Mean(0.0, weight=figures.requests)).add(counts.get(key, 0))
         figures.requests += 1
-        tasks = sum("." not in task.task_id for task in trace.tasks)  # those of the first plan
+        tasks = len([task for task in trace.tasks if "." not in task.task_id])  # those of the first plan
         if tasks:
             figures.tasks.add(tasks)
             figures.tasks_by_class.setdefault(length_class(chars), Mean(figures.tasks.value)).add(tasks)
-        engine_s = sum(call.engine_s for call in trace.calls)
-        waited_s = sum(call.queue_s for call in trace.calls)
         if engine_s > 0:
             figures.path.add(min(1.0, max(0.0, trace.duration_s - waited_s) / engine_s) or 1.0)
 
@@ -187,7 +190,7 @@ def outcome_of(trace: Trace) -> Mapping[str, float]:
         "calls": float(len(trace.calls)),
         "tokens": float(trace.usage.total_tokens),
         "seconds": trace.duration_s,
-        "gpu_s": sum(call.gpu_s for call in trace.calls),
+        "gpu_s": sum([call.gpu_s for call in trace.calls]),
     }
 
 

@@ -11,7 +11,6 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Collection, Iterator, Mapping
-from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from typing import Any
 
@@ -26,7 +25,7 @@ surely. Without an upper bound a lost model writes on to its last token."""
 
 _ID = re.compile(r"s[0-9A-Za-z]+")
 _KEYS = frozenset({"id", "skill", "do"})
-_OPTIONAL_KEYS = frozenset({"needs", "output", "check", "role"})
+_ALL_KEYS = _KEYS | {"needs", "output", "check", "role"}
 TASK_ROLES = (Role.EXECUTOR, Role.PLANNER)
 """Who carries a task out: executors of its skill, or a planner, who makes a plan of its own for it."""
 
@@ -71,11 +70,6 @@ class TaskGraph:
                     after[need] = max(after[need], after[task.task_id] + 1)
         return after
 
-    def ready(self, done: AbstractSet[str], begun: AbstractSet[str] = frozenset()) -> tuple[Task, ...]:
-        """The tasks whose needs are all in `done`, without those that are done or begun."""
-        left = (task for task in self.tasks if task.task_id not in begun and task.task_id not in done)
-        return tuple(task for task in left if all(need in done for need in task.needs))
-
     def moot(self) -> frozenset[str]:
         """The tasks that the final one does not need, not even through others."""
         wanted: set[str] = set()
@@ -116,7 +110,7 @@ def substitute(instruction: str, results: Mapping[str, str]) -> str:
 
     Raises KeyError for a reference to a result that is not there.
     """
-    return REFERENCE.sub(lambda match: results[match[1]], instruction)
+    return REFERENCE.sub(lambda match: results[match[1]], instruction) if "$" in instruction else instruction
 
 
 def references(instruction: str) -> tuple[str, ...]:
@@ -151,16 +145,19 @@ def parse_plan(
 
 
 def _malformed(step: Any, skills: Collection[str]) -> str:
-    if not isinstance(step, dict) or not _KEYS <= step.keys() <= _KEYS | _OPTIONAL_KEYS:
+    if not isinstance(step, dict) or not _KEYS <= step.keys() <= _ALL_KEYS:
         return "not an object with the keys id, skill and do"
-    if not all(isinstance(step[key], str) for key in ("id", "skill", "do")):
+    task_id, skill, instruction = step["id"], step["skill"], step["do"]
+    if not (isinstance(task_id, str) and isinstance(skill, str) and isinstance(instruction, str)):
         return "id, skill and do must be strings"
-    if not _ID.fullmatch(step["id"]):
+    if not _ID.fullmatch(task_id):
         return "its id is not s and a number or word"
-    if step["skill"] not in skills:
+    if skill not in skills:
         return f"nobody has its skill; known: {', '.join(skills)}"
-    if not step["do"].strip():
+    if not instruction.strip():
         return "its instruction is empty"
+    if len(step) == len(_KEYS):
+        return ""
     needs = step.get("needs", [])
     if not isinstance(needs, list) or not all(isinstance(need, str) for need in needs):
         return "needs must be a list of ids"
@@ -176,7 +173,10 @@ def read_step(step: Any, skills: Collection[str], before: Collection[str]) -> Ta
         return task
     if task.task_id in before:
         return "its id stands twice"
-    return task if all(need in before for need in task.needs) else "needs itself or a step that does not come before it"
+    for need in task.needs:
+        if need not in before:
+            return "needs itself or a step that does not come before it"
+    return task
 
 
 def _task(step: Any, skills: Collection[str]) -> Task | str:
@@ -188,7 +188,7 @@ def _task(step: Any, skills: Collection[str]) -> Task | str:
     if isinstance(checks, str):
         return checks
     needs = dict.fromkeys((*references(step["do"]), *step.get("needs", []), *checks.needs))
-    role = Role(step.get("role", Role.EXECUTOR))
+    role = Role(step["role"]) if "role" in step else Role.EXECUTOR
     return Task(step["id"], step["skill"], step["do"].strip(), tuple(needs), checks, role)
 
 

@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 from appliance.coordinator.ask import Ask
 from appliance.coordinator.prompt_set import PromptSet, References
@@ -71,12 +70,12 @@ def check_call(role: Role, ask: Ask) -> None:
     if role in _FINAL_ROLES:
         return
     carried = _FINAL_FIELDS & ask.params.keys()
-    spoken = {str(message.get("role")) for message in ask.messages} - _INNER_MESSAGES
-    called = any(_has_calls(message) for message in ask.messages)
+    spoken, called = set[str](), False
+    for message in ask.messages:
+        said_by = message.get("role")
+        if said_by not in _INNER_MESSAGES:
+            spoken.add(str(said_by))
+        called = called or bool(message.get("tool_calls") or message.get("tool_call_id"))
     if carried or spoken or called:
         what = ", ".join(sorted(carried | spoken)) or "calls of tools"
         raise NotAllowed(f"a call of the {role.value} must not carry {what}")
-
-
-def _has_calls(message: Mapping[str, Any]) -> bool:
-    return bool(message.get("tool_calls") or message.get("tool_call_id"))

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
+from types import TracebackType
 
 FIRST_GUESS_S = 5.0
 """Length of a call while none has ended."""
@@ -23,6 +23,31 @@ class _Account:
     began_s: float = 0.0
 
 
+class _Held(AbstractContextManager[None]):
+    """Somebody holds a request's account open."""
+
+    __slots__ = ("_accounts", "_now_s", "_request_id")
+
+    def __init__(self, accounts: dict[str, _Account], request_id: str, now_s: float) -> None:
+        self._accounts = accounts
+        self._request_id = request_id
+        self._now_s = now_s
+
+    def __enter__(self) -> None:
+        account = self._accounts.get(self._request_id)
+        if account is None:
+            account = self._accounts[self._request_id] = _Account(self._now_s)
+        account.holders += 1
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        account = self._accounts[self._request_id]
+        account.holders -= 1
+        if not account.holders:
+            del self._accounts[self._request_id]
+
+
 @dataclass(slots=True)
 class Attained:
     """An account for each request that somebody holds open; the last one who lets go closes it.
@@ -37,17 +62,9 @@ class Attained:
     def __len__(self) -> int:
         return len(self._accounts)
 
-    @contextmanager
-    def opened(self, request_id: str, now_s: float) -> Iterator[None]:
+    def opened(self, request_id: str, now_s: float) -> AbstractContextManager[None]:
         """Keep the account of a request; may be nested, and held by several at once."""
-        account = self._accounts.setdefault(request_id, _Account(now_s))
-        account.holders += 1
-        try:
-            yield
-        finally:
-            account.holders -= 1
-            if not account.holders:
-                del self._accounts[request_id]
+        return _Held(self._accounts, request_id, now_s)
 
     def arrived_s(self, request_id: str) -> float:
         """When an open request came."""

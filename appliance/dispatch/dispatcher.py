@@ -1,7 +1,7 @@
 """One call to the best engine that serves its model, as a stream of chunks.
 
-`stream` (retry once, before the first byte) → `_admitted` (wait for its turn, pick the engine) → `_sent` (take a place
-there, name the engine on each chunk) → the engine client. Who relays bytes takes a place by `place_now` instead.
+`stream` (retry once, before the first byte; name the engine on each chunk) → `_admitted` (wait for its turn, pick the
+engine) → `Stay` (a place there) → the engine client. Who relays bytes takes a place by `place_now` instead.
 """
 
 from __future__ import annotations
@@ -15,15 +15,17 @@ from typing import Protocol
 
 from appliance.dispatch.admission import AdmissionLimits, Admit, Reject, decide
 from appliance.dispatch.attained import Attained
-from appliance.dispatch.breaker import BreakerState, Sign
+from appliance.dispatch.breaker import BreakerState
 from appliance.dispatch.endpoint_picker import Asleep, NoEngine, Picked
 from appliance.dispatch.fair_line import FairLine
 from appliance.dispatch.gpu_meter import Receipt
 from appliance.dispatch.lines import Lines, Ticket
-from appliance.dispatch.places import Manner, Place, Places, Under, sign_of
+from appliance.dispatch.places import Manner, Place, Places, Under
 from appliance.dispatch.prefix import prefix_of_messages
 from appliance.dispatch.retry_budget import RetryBudget
-from appliance.domain.engine import EngineState, EngineStatus
+from appliance.dispatch.served_models import ServedModels
+from appliance.dispatch.stay import Stay
+from appliance.domain.engine import EngineStatus
 from appliance.domain.fleet import DemandEvent, Fleet, ModelRoom
 from appliance.domain.policy import OPEN, DataPolicy
 from appliance.domain.request import CallChunk, CallContext, EngineCall
@@ -87,6 +89,7 @@ class Dispatcher:
         self._limits = limits or AdmissionLimits()
         self._attained = Attained()
         self._places = Places(fleet, policy, self._attained, clock, manner or Manner(), self._changed)
+        self._served = ServedModels(fleet)
         self._retries = retries or RetryBudget()
         self.lines = Lines(self._attained, clock, policy.weight)
 
@@ -116,21 +119,15 @@ class Dispatcher:
 
     def context_tokens(self, model_id: str) -> int | None:
         """The longest prompt and answer together that any engine of the model takes; None: it has no engine."""
-        return max((engine.max_model_len for engine in self._places.serving(model_id)), default=None)
+        return self._served.of(model_id).context_tokens
+
+    def devices(self, model_id: str) -> int:
+        """The devices of one engine of the model."""
+        return self._served.of(model_id).devices
 
     def room(self, model_id: str) -> ModelRoom:
         """What there is of a model now; engines that wait for their turn count."""
-        serving = self._places.serving(model_id)
-        usable = [e for e in serving if e.state is EngineState.READY or e.awaits_turn]
-        kv_tokens = [self._fleet.figures_of(e.engine_id).kv_tokens for e in usable]
-        known = [tokens for tokens in kv_tokens if tokens is not None]
-        return ModelRoom(
-            running=sum(self._places.in_flight.get(e.engine_id, 0) for e in serving),
-            waiting=self.waiting.get(model_id, 0),
-            places=sum(e.max_num_seqs for e in usable),
-            devices=max((e.devices for e in serving), default=1),
-            kv_tokens=sum(known) if known and len(known) == len(kv_tokens) else None,
-        )
+        return self._served.room(model_id, self._places.in_flight, self.lines.waiting_for(model_id))
 
     def broken_engines(self) -> Mapping[str, BreakerState]:
         """Engine id → state of its circuit breaker, for those whose last call failed."""
@@ -173,7 +170,7 @@ class Dispatcher:
 
     def prefix_matters(self, model_id: str) -> bool:
         """Whether a model has several engines, so that it is worth knowing where a conversation is at home."""
-        return len(self._places.serving(model_id)) > 1
+        return len(self._served.of(model_id).engine_ids) > 1
 
     async def stream(
         self, call: EngineCall, ctx: CallContext, on_sent: Callable[[Sent], None] = _nobody
@@ -191,10 +188,11 @@ class Dispatcher:
                 on_sent(Sent(engine.engine_id, self._clock() - asked_s, attempt, receipt))
                 begun = False
                 try:
-                    async with contextlib.aclosing(self._sent(engine, call, ctx, receipt)) as chunks:
-                        async for chunk in chunks:
-                            begun = True
-                            yield chunk
+                    with Stay(self._places, self.lines, engine, ctx, receipt):
+                        async with contextlib.aclosing(self._client.stream_chat(engine, call, ctx)) as chunks:
+                            async for chunk in chunks:
+                                begun = True
+                                yield chunk if chunk.engine_id else replace(chunk, engine_id=engine.engine_id)
                     return
                 except (EngineUnavailable, EngineRejected) as error:
                     failed.add(engine.engine_id)
@@ -268,8 +266,8 @@ class Dispatcher:
         return outcome
 
     def _find(self, call: EngineCall, ctx: CallContext, failed: set[str]) -> Picked | Asleep | NoEngine:
-        known = self.prefix_matters(call.model_id)
-        prefix = prefix_of_messages(ctx.cache_salt, call.messages) if known else None
+        several = len(self._served.of(call.model_id).engine_ids) > 1
+        prefix = prefix_of_messages(ctx.cache_salt, call.messages) if several else None
         return self._places.find(call.model_id, Under(ctx.labels, ctx.policy), prefix, failed)
 
     def _changed(self, engine: EngineStatus, left: bool) -> None:
@@ -284,25 +282,8 @@ class Dispatcher:
         engines = [engine for engine in self._places.serving(model_id) if engine.turn_group]
         if engines:
             in_flight = sum(self._places.in_flight.get(engine.engine_id, 0) for engine in engines)
-            waiting = self.lines.waiting.get(model_id, 0)
+            waiting = self.lines.waiting_for(model_id)
             self._fleet.demand.append(DemandEvent(model_id, waiting, self._clock(), in_flight))
-
-    async def _sent(
-        self, engine: EngineStatus, call: EngineCall, ctx: CallContext, receipt: Receipt
-    ) -> AsyncGenerator[CallChunk, None]:
-        """Stream from this engine. No await stands between its choice and its place, so no other call sees the gap."""
-        place, sign = self._places.take(engine, receipt, ctx.request_id), Sign.NOTHING
-        try:
-            with self.lines.served(ctx):
-                async with contextlib.aclosing(self._client.stream_chat(engine, call, ctx)) as chunks:
-                    async for chunk in chunks:
-                        yield chunk if chunk.engine_id else replace(chunk, engine_id=engine.engine_id)
-            sign = Sign.WORKS
-        except (EngineUnavailable, EngineRejected) as error:
-            sign = sign_of(error)
-            raise
-        finally:
-            place.leave(sign)
 
 
 def _mended_elsewhere(error: Exception) -> bool:

@@ -57,6 +57,11 @@ class Lines:
         """Model id → calls that wait."""
         return {model_id: len(line) for model_id, line in self._lines.items()}
 
+    def waiting_for(self, model_id: str) -> int:
+        """Calls that wait for a model."""
+        line = self._lines.get(model_id)
+        return 0 if line is None else len(line)
+
     def stands(self, model_id: str) -> bool:
         """Whether anybody waits for a model."""
         line = self._lines.get(model_id)
@@ -88,17 +93,15 @@ class Lines:
             self._shares.go(ctx.tenant)
             self.wake(model_id)
 
-    @contextlib.contextmanager
-    def served(self, ctx: CallContext) -> Iterator[None]:
-        """Count a call of a tenant while it is on an engine."""
-        began_s = self._clock()
+    def serve(self, ctx: CallContext) -> float:
+        """Count a call of a tenant that goes to an engine; returns what `served` has to be told."""
         self._shares.come(ctx.tenant, self._weight_of(ctx.policy))
-        expected = self._shares.begin(ctx.tenant, self._attained.call_s)
-        try:
-            yield
-        finally:
-            self._shares.end(ctx.tenant, expected, self._clock() - began_s)
-            self._shares.go(ctx.tenant)
+        return self._shares.begin(ctx.tenant, self._attained.call_s)
+
+    def served(self, ctx: CallContext, expected: float, began_s: float) -> None:
+        """The call has left its engine."""
+        self._shares.end(ctx.tenant, expected, self._clock() - began_s)
+        self._shares.go(ctx.tenant)
 
     def crowd(self, line: FairLine[Ticket], tenant: str) -> tuple[int, float]:
         """Calls that stand in a line as its tenants' shares make it look to one of them, and that tenant's share.

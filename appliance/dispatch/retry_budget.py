@@ -18,7 +18,8 @@ class RetryBudget:
 
     def paid_in(self) -> None:
         """A call was asked for."""
-        self._left = min(self.most, self._left + self.share)
+        left = self._left + self.share
+        self._left = left if left < self.most else self.most
 
     def take(self) -> bool:
         """Whether one retry may be made; it is counted then."""

@@ -76,3 +76,9 @@ def test_what_is_chosen_fits_and_nothing_above_it_does(
         assert not shortage(rungs[chosen].load, means, capacity)
     if not isinstance(found, Full):
         assert all(left.reason for left in found.steps)
+
+
+def test_no_rung_below_the_one_that_fits_is_asked_for() -> None:
+    rungs = iter(RUNGS)
+    assert fit(rungs, (REQUEST,), Capacity({"math": 300})) == Full()
+    assert tuple(rungs) == tuple(RUNGS[1:])

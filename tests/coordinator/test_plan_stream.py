@@ -125,3 +125,39 @@ def test_any_text_is_read(text: str, dice: random.Random) -> None:
     begin = dice.choice(("", '{"steps": [', '{"steps": [{"id": "s1", "skill": "math", "do": "'))
     tasks, _ = read(begin + text, dice.randint(1, 5))
     assert all(isinstance(task, Task) for task in tasks)
+
+
+@pytest.mark.parametrize("size", [1, 3, 1000])
+@pytest.mark.parametrize("indent", [None, 2, 20])
+def test_a_plan_and_nothing_else_need_not_be_parsed_again(indent: int | None, size: int) -> None:
+    steps = [step(1, 'say "{[}]" \\ \n'), step(2, "\u00e4 $s1", check={"regex": "a{2}"}), step(3, "x", needs=["s1"])]
+    text = json.dumps({"steps": steps}, indent=indent) + "\n"
+    _, reader = read(text, size)
+    assert reader.graph(text) == parse_plan(text, SKILLS, 16)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        '{"steps": []}',
+        json.dumps({"steps": [step(1)]})[:-1],
+        json.dumps({"steps": [step(1)]}) + "}",
+        json.dumps({"steps": [step(1), step(1)]}),
+        '{"steps":\u00a0[{"id": "s1", "skill": "math", "do": "1"}]}',
+        '{"steps": [{"id": "s1", "skill": "math", "do": "1"}]}\x0b',
+    ],
+)
+def test_what_is_no_plan_is_left_to_the_parser(text: str) -> None:
+    _, reader = read(text, 1000)
+    assert reader.graph(text) is None
+    assert isinstance(parse_plan(text, SKILLS, 16), PlanRejected)
+
+
+def test_pieces_of_a_step_wait_for_its_end_and_still_count() -> None:
+    reader = PlanReader(SKILLS, 4)
+    assert reader.push('{"steps": [{"id": "s1",') == ()
+    for _ in range(BLANKS_IN_A_ROW):
+        assert reader.push(" ") == ()
+        assert reader.cut is None
+    reader.push(" ")
+    assert reader.cut == PlanRejected((f"more than {BLANKS_IN_A_ROW} blanks in a row",))

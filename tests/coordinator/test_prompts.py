@@ -100,3 +100,19 @@ def test_the_verifier_s_digest_changes_with_its_prompt_alone(tmp_path: Path) -> 
     changed = {digest(verifier="w"), digest(settings="answer_separator: ';'"), digest(settings="verdict_reason: true")}
     assert len(same) == 1
     assert len(same | changed) == 4
+
+
+def test_a_template_may_use_what_jinja_knows_and_nothing_that_nobody_gave(tmp_path: Path) -> None:
+    directory = tmp_path / "own"
+    directory.mkdir()
+    (directory / "set.yaml").write_text("messages: {executor: [{role: user, template: e.jinja}]}", encoding="utf-8")
+    (directory / "e.jinja").write_text(
+        "{% set twice = instruction ~ instruction %}{% for n in range(2) %}{{ n }}:{{ twice }} {% endfor %}",
+        encoding="utf-8",
+    )
+    (own,) = load_prompt_sets(["own"], tmp_path).values()
+    for instruction in ("a", "b"):
+        (message,) = own.render(Role.EXECUTOR, instruction=instruction)
+        assert message["content"] == f"0:{instruction * 2} 1:{instruction * 2} "
+    with pytest.raises(jinja2.UndefinedError, match="instruction"):
+        own.render(Role.EXECUTOR, question="Q")

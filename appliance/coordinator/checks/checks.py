@@ -34,6 +34,8 @@ class Checks:
     @property
     def needs(self) -> tuple[str, ...]:
         """The ids of the results that the rules speak of."""
+        if self is NO_CHECKS:
+            return ()
         return (*REFERENCE.findall(self.arithmetic or ""), *(name for name in self.quotes_from if name != QUESTION))
 
     @property
@@ -64,6 +66,8 @@ class Checks:
 
     def wishes(self) -> tuple[str, ...]:
         """What a model is told about the form of its result, a phrase each."""
+        if self is NO_CHECKS:
+            return ()
         said = (
             None if self.output in (None, OutputType.TEXT) else WANTED[self.output],
             self.unit and f"one number with the unit {self.unit}",

@@ -22,6 +22,7 @@ from appliance.coordinator.prompt_set import (
     PromptSet,
     References,
 )
+from appliance.coordinator.prompts.template import PromptTemplate
 from appliance.coordinator.quoting import quoted
 from appliance.domain.model import Model, Role
 from appliance.errors import ConfigError
@@ -107,7 +108,7 @@ def _verifier_digest(directory: Traversable, content: _SetFile) -> str:
 
 def _compiled(environment: Environment, file: Traversable, role: str) -> MessageTemplate:
     try:
-        return MessageTemplate(role, environment.from_string(file.read_text(encoding="utf-8")))
+        return MessageTemplate(role, PromptTemplate(environment, file.read_text(encoding="utf-8")))
     except (OSError, TemplateError) as error:
         raise ConfigError(f"prompt template {file}: {error}") from None
 
