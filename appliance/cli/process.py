@@ -11,6 +11,7 @@ import typer
 import uvloop
 from rich.console import Console
 
+from appliance.bootstrap import heap
 from appliance.cli.door import INTERRUPTED
 from appliance.cli.start_view import StartView
 from appliance.config import Settings
@@ -69,6 +70,7 @@ async def _run(process: Process, console: Console, announce: Callable[[Console],
         if interrupted is not None:
             console.print("stopping: the start was interrupted")
             return INTERRUPTED if interrupted is signal.SIGINT else _TERMINATED
+        heap.settle()
         announce(console)
         if await _until_signal(process.serve(), signals) is not None and stopping:
             console.print(f"stopping: {stopping} (Ctrl-C again to hurry)")

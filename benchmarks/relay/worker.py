@@ -14,6 +14,7 @@ from pathlib import Path
 import uvloop
 
 from appliance.bench.mock_engine import MODEL
+from appliance.bootstrap import heap
 from appliance.bootstrap.lineup import decide
 from appliance.bootstrap.request_wiring import build_request_path
 from appliance.bootstrap.server import listen
@@ -48,6 +49,7 @@ async def serve(engine: str, port: int, settings: Settings) -> None:
         listener = held.enter_context(listen("127.0.0.1", port))
         path = build_request_path(decide(settings), fleet, listener, held, salt_secret=secrets.token_bytes(32))
         await path.start()
+        heap.settle()
         try:
             await asyncio.Event().wait()
         finally:
