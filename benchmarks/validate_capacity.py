@@ -276,7 +276,7 @@ def stage_measure(running: Door, work: Path, traffics: Sequence[str], seconds: f
         slo_s = slo_of(profile, traffic)
         knee = knee_of(profile, traffic, slo_s, seconds)
         print(f"{traffic}: SLO P95 {slo_s:.2f} s, predicted knee {knee:.2f} requests/s", flush=True)
-        loads += [load_of(traffic, part, part * knee, seconds, 100 + n) for n, part in enumerate(LOADS)]
+        loads += [load_of(traffic, part, part * knee, seconds, 200 + n) for n, part in enumerate(LOADS)]
     order = [load for load in loads for _ in range(REPEATS)]
     random.Random(7).shuffle(order)
     usual_s = mean(json.loads((work / "probes.json").read_text(encoding="utf-8")))

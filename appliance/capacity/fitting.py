@@ -23,7 +23,7 @@ from appliance.errors import ConfigError
 _COSTS = ("fixed_s", "prefill_token_s", "decode_sequence_s", "kv_token_s", "prefill_context_s")
 _START = np.array([3e-3, 2e-5, 1e-4, 1e-7, 1e-9, 3e-3])
 """Costs and seconds beside the steps, to begin with."""
-_SERVER_S = (0.0, 0.0005, 0.001, 0.002, 0.004, 0.008)
+_SERVER_S = (0.0, 0.001, 0.002, 0.004, 0.008, 0.016, 0.032)
 _CLOSER = 3
 _ALIKE = 4
 """Digits of errors that are looked at: of times in the server that are as good, the shortest is taken."""
@@ -179,9 +179,9 @@ def non_negative(rows: Vector, wanted: Vector) -> Vector:
 def share_of_device(slowdowns: Sequence[tuple[int, float]]) -> float:
     """The share that each of several busy engines wants of their device: (engines at once, times slower) → share.
 
-    Engines that do not slow each other want no more than their part of it.
+    By least squares: many at once tell more than two. Engines that do not slow each other want no more than their part.
     """
     felt = [(many, factor) for many, factor in slowdowns if factor > 1.05]
     if not felt:
         return min((1.0 / many for many, _ in slowdowns), default=1.0)
-    return float(min(1.0, np.median([factor / many for many, factor in felt])))
+    return min(1.0, sum(many * factor for many, factor in felt) / sum(many * many for many, _ in felt))

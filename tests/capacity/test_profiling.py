@@ -12,7 +12,7 @@ from appliance.bench.connection import Target
 from appliance.bench.dialogue import Dialogues, OpenPhase, Phase
 from appliance.bench.records import RequestRecord
 from appliance.capacity.engine_profile import EngineProfile, Source, StepCost
-from appliance.capacity.profiling import Effort, Profiler, Subject
+from appliance.capacity.profiling import SERVER_PART, Effort, Profiler, Subject
 from appliance.capacity.setup import Arrival, EnginePlace, Setup
 from appliance.capacity.simulator import simulate
 from appliance.errors import EngineUnavailable
@@ -25,11 +25,15 @@ UNKNOWN = StepCost(1.0, 0.0, 0.0, 0.0, 0.0, 0.0)
 
 @dataclass
 class Pool:
-    """Answers as simulated engines on one device would. `failing` models answer nothing."""
+    """Answers as simulated engines on one device would. `failing` models answer nothing.
+
+    The door lets calls that come at once in one after the other, `each_s` apart.
+    """
 
     engines: Sequence[EngineProfile]
     device: str = "cpu"
     failing: str = ""
+    each_s: float = 0.0
     seen: list[str] = field(default_factory=list)
 
     async def __call__(
@@ -42,9 +46,10 @@ class Pool:
         self.seen += texts
         prompts = [TEMPLATE + len(text.split()) for text in texts]
         setup = Setup(tuple(EnginePlace(e.model_id, e, self.device) for e in self.engines))
+        doors_s = [DOOR_S + self.each_s * number for number in range(len(asked))]
         arrivals = [
-            Arrival(at_s + DOOR_S, "t", direct(each.model, prompt, each.fields["max_tokens"]))
-            for at_s, each, prompt in zip(phase.dues_s, asked, prompts, strict=True)
+            Arrival(at_s + door_s, "t", direct(each.model, prompt, each.fields["max_tokens"]))
+            for at_s, door_s, each, prompt in zip(phase.dues_s, doors_s, asked, prompts, strict=True)
         ]
         return tuple(
             RequestRecord(
@@ -63,7 +68,7 @@ class Pool:
                 prompt_tokens=prompt,
                 completion_tokens=each.fields["max_tokens"],
                 error="broken" if each.model == self.failing else "",
-                trace_id=str((times.ended_s or 0.0) - due_s - DOOR_S),
+                trace_id=str((times.ended_s or 0.0) - due_s - doors_s[number]),
             )
             for number, (due_s, each, times, prompt) in enumerate(
                 zip(phase.dues_s, asked, simulate(setup, arrivals).requests, prompts, strict=True)
@@ -71,13 +76,18 @@ class Pool:
         )
 
 
-def profiled(pool: Pool, *, repeats: int = 1, devices: Sequence[str] = ("cpu", "cpu")) -> tuple[EngineProfile, ...]:
+def profiler_of(pool: Pool) -> Profiler:
+    return Profiler(Target("http://localhost"), Effort(20, 1), lambda _: None, float, pool)
+
+
+def profiled(
+    pool: Pool, *, devices: Sequence[str] = ("cpu", "cpu"), profiler: Profiler | None = None
+) -> tuple[EngineProfile, ...]:
     subjects = [
         Subject(replace(known, step=UNKNOWN, call_s=0.0, device_share=1.0, source=Source.UNMEASURED), device)
         for known, device in zip(pool.engines, devices, strict=False)
     ]
-    profiler = Profiler(Target("http://localhost"), Effort(20, repeats), lambda _: None, float, pool)
-    return asyncio.run(profiler.profiles(subjects))
+    return asyncio.run((profiler or profiler_of(pool)).profiles(subjects))
 
 
 def test_costs_are_learnt_through_the_door() -> None:
@@ -94,13 +104,31 @@ def test_costs_are_learnt_through_the_door() -> None:
     assert len(set(long)) == len(long) > 50  # no prompt twice: no cache knows any
 
 
+def test_the_server_of_an_engine_is_told_from_its_steps() -> None:
+    true = engine(call_s=0.002, server_s=0.01, max_num_seqs=16, kv_tokens=20_000, max_num_batched_tokens=1024)
+
+    (found,) = profiled(Pool([true]))
+
+    assert found.server_s == pytest.approx(0.01, rel=0.1)
+    assert found.call_s == pytest.approx(0.002, abs=0.001)
+
+
+def test_the_door_is_measured_by_calls_that_are_alone() -> None:
+    pool = Pool([engine(call_s=0.004, max_num_seqs=16, kv_tokens=20_000)], each_s=0.02)
+    profiler = profiler_of(pool)
+
+    profiled(pool, profiler=profiler)
+
+    assert profiler.door_s == pytest.approx(DOOR_S)
+
+
 def test_engines_that_share_a_device_are_measured_together() -> None:
     shared = [engine(name, device_share=0.8, max_num_seqs=8) for name in ("a", "b")]
 
     found = profiled(Pool(shared))
 
     assert [each.device_share for each in found] == pytest.approx([0.8, 0.8], rel=0.05)
-    assert [each.server_share for each in found] == [each.device_share for each in found]
+    assert [each.server_share for each in found] == [SERVER_PART * each.device_share for each in found]
     on_a_gpu = profiled(Pool(shared, device="gpu0"), devices=("gpu0", "gpu0"))
     assert [each.server_share for each in on_a_gpu] == [0.0, 0.0]
 
