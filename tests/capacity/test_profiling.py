@@ -114,7 +114,7 @@ def test_the_server_of_an_engine_is_told_from_its_steps() -> None:
 
 
 def test_the_door_is_measured_by_calls_that_are_alone() -> None:
-    pool = Pool([engine(call_s=0.004, max_num_seqs=16, kv_tokens=20_000)], each_s=0.02)
+    pool = Pool([engine(call_s=0.004, max_num_seqs=16, kv_tokens=20_000, max_model_len=768)], each_s=0.02)
     profiler = profiler_of(pool)
 
     profiled(pool, profiler=profiler)
