@@ -30,6 +30,9 @@ class Front(Protocol):
     async def start(self) -> None:
         """Answer /health at once; return when requests can be answered."""
 
+    async def caught_up(self) -> None:
+        """Return when all that answer know the engines as they are now, or after a while."""
+
     async def stop(self) -> None:
         """Take no more requests, let those in flight end for a while."""
 
@@ -96,6 +99,7 @@ class Appliance:
         await parts.front.start()
         if not parts.engines_first:
             await parts.engines.start(progress)
+            await parts.front.caught_up()
         if parts.data_dir is not None:
             data_dirs.write_running(parts.data_dir, Running(self.url, os.getpid(), parts.api_key_file))
 

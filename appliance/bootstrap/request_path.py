@@ -68,6 +68,9 @@ class RequestPath:
             background = (*background, parts.upkeep.run)
         self._background += [asyncio.create_task(run()) for run in background]
 
+    async def caught_up(self) -> None:
+        """It reads the fleet itself, so it is never behind."""
+
     async def stop(self) -> None:
         """Take no more requests and let those in flight end for a while."""
         parts = self.parts

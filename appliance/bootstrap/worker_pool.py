@@ -83,6 +83,10 @@ class WorkerPool:
         await asyncio.gather(*(self._first_beat(number) for number in range(parts.workers)))
         self._keeping = asyncio.create_task(self._keep_all(), name="workers")
 
+    async def caught_up(self) -> None:
+        """Return when every worker goes by the engines as they are now, or after a while."""
+        await self._parts.door.taken_in()
+
     async def stop(self) -> None:
         """Let answers in flight end for a while; no worker is left on return."""
         async with AsyncExitStack() as steps:  # from the last one upwards

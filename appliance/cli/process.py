@@ -48,6 +48,7 @@ def run(process: Process, announce: Callable[[Console], None] = lambda _: None, 
 
     `announce` says where it is, `stopping` what is going on then; nothing is said by default.
     """
+    heap.settle()  # before anybody waits for an answer: it takes a moment
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         code = runner.run(_run(process, Console(), announce, stopping))
     raise typer.Exit(code)
@@ -70,7 +71,6 @@ async def _run(process: Process, console: Console, announce: Callable[[Console],
         if interrupted is not None:
             console.print("stopping: the start was interrupted")
             return INTERRUPTED if interrupted is signal.SIGINT else _TERMINATED
-        heap.settle()
         announce(console)
         if await _until_signal(process.serve(), signals) is not None and stopping:
             console.print(f"stopping: {stopping} (Ctrl-C again to hurry)")

@@ -7,9 +7,12 @@ latest of them (reports) have a thread of their own, so that no answer waits for
 from __future__ import annotations
 
 import asyncio
+import sqlite3
+import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
@@ -23,6 +26,7 @@ T = TypeVar("T")
 POSTGRESQL: Final = "postgresql"
 
 _SQLITE_PRAGMAS = ("busy_timeout=10000", "journal_mode=WAL", "synchronous=NORMAL")
+_LOCKED_S, _LOOK_AGAIN_S = 10.0, 0.02
 _CONNECT_TIMEOUT_S = 10
 _READS_ONLY = "reads_only"
 _WAY_OUT = "move it away, or name another under ledger.file or ledger.url"
@@ -150,8 +154,22 @@ def _set_up(connection: Any, _record: Any) -> None:
     connection.isolation_level = None  # transactions begin where SQLAlchemy says so, and not before some statements
     cursor = connection.cursor()
     for pragma in _SQLITE_PRAGMAS:
-        cursor.execute(f"PRAGMA {pragma}")
+        _until_unlocked(partial(cursor.execute, f"PRAGMA {pragma}"))
     cursor.close()
+
+
+def _until_unlocked(work: Callable[[], object]) -> None:
+    """SQLite does not wait where another process is about to write while the journal's mode changes: it says so."""
+    ends_s = time.monotonic() + _LOCKED_S
+    while True:
+        try:
+            work()
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode != sqlite3.SQLITE_BUSY or time.monotonic() >= ends_s:
+                raise
+            time.sleep(_LOOK_AGAIN_S)
+        else:
+            return
 
 
 def _begin(connection: Connection) -> None:

@@ -28,7 +28,7 @@ LOOK_S = 0.05
 """The fleet is looked at this often, which is how late a gateway hears of news at most."""
 MAX_REPORT_BYTES = 1_000_000
 CONFIRM_S = 2.0
-"""Gateways get this long to take in that the pack ends, before its engines refuse new calls."""
+"""Gateways get this long to take in what there is to know, that the pack ends for example, before others go by it."""
 _SOURCE_CHARS = 300
 
 
@@ -89,9 +89,15 @@ class Door:
         """Tell everybody that the engines take no more calls; return when all have taken it in, or after a while."""
         self._draining = True
         self._changed()
+        await self.taken_in()
+
+    async def taken_in(self) -> None:
+        """Return when everybody who follows goes by what the fleet is now, or after a while."""
+        self._look()
+        version = self._version
         try:
             async with asyncio.timeout(CONFIRM_S):
-                while not self._sources.confirmed(self._version):  # noqa: ASYNC110 - reports come by HTTP
+                while not self._sources.confirmed(version):  # noqa: ASYNC110 - reports come by HTTP
                     await asyncio.sleep(LOOK_S)
         except TimeoutError:
             return

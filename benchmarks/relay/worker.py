@@ -48,8 +48,8 @@ async def serve(engine: str, port: int, settings: Settings) -> None:
     with ExitStack() as held:
         listener = held.enter_context(listen("127.0.0.1", port))
         path = build_request_path(decide(settings), fleet, listener, held, salt_secret=secrets.token_bytes(32))
-        await path.start()
         heap.settle()
+        await path.start()
         try:
             await asyncio.Event().wait()
         finally:

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
+import threading
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import closing
 from multiprocessing import get_context
@@ -182,3 +183,15 @@ def test_a_full_disk_is_told_clearly_and_costs_nothing_that_was_written(tmp_path
             assert [await store.has(name) for name in ("before", "after")] == [True, True]
 
     asyncio.run(main())
+
+
+def test_a_new_file_that_another_process_is_about_to_write_is_waited_for(tmp_path: Path) -> None:
+    """SQLite itself does not wait then: it can't change the mode of the journal."""
+    path = tmp_path / "ledger.sqlite"
+    with closing(sqlite3.connect(path, isolation_level=None, check_same_thread=False)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        later = threading.Timer(0.2, other.execute, ["COMMIT"])
+        later.start()
+        with closing(Database(path)) as database:
+            assert database.dialect == "sqlite"
+        later.join()

@@ -150,6 +150,23 @@ def test_what_is_no_report_or_query_is_refused() -> None:
     run(story)
 
 
+def test_who_waits_hears_when_all_that_follow_know_the_engines_as_they_are_now() -> None:
+    async def story(found: House) -> None:
+        first = await found.reader.read(found.url, "g", None, 0, 5)
+        assert first is not None
+        await found.reader.tell(found.url, Report("g", first.instance, first.version), 5)
+        await asyncio.wait_for(found.door.taken_in(), 1)
+        found.fleet.publish(())
+        waiting = asyncio.create_task(found.door.taken_in())
+        last = await found.reader.read(found.url, "g", first.tag, 20, 25)
+        assert last is not None
+        assert not waiting.done()
+        await found.reader.tell(found.url, Report("g", last.instance, last.version), 5)
+        await asyncio.wait_for(waiting, 1)
+
+    run(story)
+
+
 def test_a_pack_that_ends_says_so_before_its_engines_do() -> None:
     async def story(found: House) -> None:
         first = await found.reader.read(found.url, "g", None, 0, 5)
