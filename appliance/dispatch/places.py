@@ -124,10 +124,7 @@ class Places:
         """The engines of a model in any state."""
         snapshot = self._fleet.snapshot
         if snapshot is not self._indexed:
-            by_model: dict[str, list[EngineStatus]] = {}
-            for engine in snapshot.engines:
-                by_model.setdefault(engine.model_id, []).append(engine)
-            self._by_model = {model: tuple(engines) for model, engines in by_model.items()}
+            self._by_model = snapshot.by_model()
             self._allowed_of.clear()
             self._indexed = snapshot
         return self._by_model.get(model_id, _NO_ENGINES)

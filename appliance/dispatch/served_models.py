@@ -38,10 +38,7 @@ class ServedModels:
         """What there is of it."""
         snapshot = self._fleet.snapshot
         if snapshot is not self._snapshot:
-            by_model: dict[str, list[EngineStatus]] = {}
-            for engine in snapshot.engines:
-                by_model.setdefault(engine.model_id, []).append(engine)
-            self._known = {name: _served(engines) for name, engines in by_model.items()}
+            self._known = {name: _served(engines) for name, engines in snapshot.by_model().items()}
             self._snapshot = snapshot
         return self._known.get(model_id, _UNSERVED)
 
@@ -60,7 +57,7 @@ class ServedModels:
         return ModelRoom(running, waiting, served.places, served.devices, kv_tokens)
 
 
-def _served(engines: list[EngineStatus]) -> ServedModel:
+def _served(engines: tuple[EngineStatus, ...]) -> ServedModel:
     usable = [engine for engine in engines if engine.state is EngineState.READY or engine.awaits_turn]
     return ServedModel(
         engine_ids=tuple(engine.engine_id for engine in engines),

@@ -16,6 +16,13 @@ class FleetSnapshot:
     version: int = 0
     engines: tuple[EngineStatus, ...] = ()
 
+    def by_model(self) -> dict[str, tuple[EngineStatus, ...]]:
+        """The engines of each model, in any state."""
+        found: dict[str, list[EngineStatus]] = {}
+        for engine in self.engines:
+            found.setdefault(engine.model_id, []).append(engine)
+        return {model_id: tuple(engines) for model_id, engines in found.items()}
+
     def ready(self, model_id: str) -> tuple[EngineStatus, ...]:
         """The engines that serve `model_id` now."""
         return tuple(e for e in self.engines if e.model_id == model_id and e.state is EngineState.READY)

@@ -13,23 +13,25 @@ from appliance.capacity.profile import Profile
 from appliance.capacity.trees import TreeSample
 from benchmarks import simulator_scale as scale
 from benchmarks import validate_capacity as validate
+from benchmarks import validation_errors as errors
+from benchmarks import validation_loads as loads
 from tests.capacity.profiles import call, direct, engine
 
 
 def profile() -> Profile:
     tree = TreeSample((call("b"), call("a", waits_for=(0,))))
-    of_class = {"passthrough": (direct("a"),) * validate.QUESTIONS, "plan_execute_verify": (tree,) * validate.QUESTIONS}
+    of_class = {"passthrough": (direct("a"),) * loads.QUESTIONS, "plan_execute_verify": (tree,) * loads.QUESTIONS}
     return Profile((engine("a"), engine("b")), of_class)
 
 
 def rows(factor: float, slower: float = 1.0) -> list[dict[str, Any]]:
     """What the simulator says of a machine that much slower, twice, with all times `factor` times as long."""
     found = []
-    slo_s = validate.slo_of(profile(), "mixed")
-    knee = validate.knee_of(profile(), "mixed", slo_s, 20.0)
-    for number, part in enumerate(validate.LOADS):
-        load = validate.load_of("mixed", part, part * knee, 20.0, number)
-        said = validate.predicted(profile(), load, slower)
+    slo_s = loads.slo_of(profile(), "mixed")
+    knee = loads.knee_of(profile(), "mixed", slo_s, 20.0)
+    for number, part in enumerate(loads.LOADS):
+        load = loads.load_of("mixed", part, part * knee, 20.0, number)
+        said = loads.predicted(profile(), load, slower)
         names = ("e2e_mean", "e2e_p95", "e2e_p99", "ttft_mean")
         longer = replace(said, **{name: getattr(said, name) * factor for name in names})
         found += [{"load": asdict(load), "measured": asdict(longer), "slower": slower}] * validate.REPEATS
@@ -37,16 +39,16 @@ def rows(factor: float, slower: float = 1.0) -> list[dict[str, Any]]:
 
 
 def test_what_was_measured_as_simulated_has_no_error() -> None:
-    found = validate.compared(profile(), "mixed", rows(1.0))
+    found = errors.compared(profile(), "mixed", rows(1.0))
 
     assert found["errors"] == pytest.approx(dict.fromkeys(found["errors"], 0.0), abs=1e-12)
     assert found["measured_twice"] == pytest.approx(dict.fromkeys(found["errors"], 0.0), abs=1e-12)
     assert found["knee"]["error"] == pytest.approx(0.0, abs=1e-12)
-    assert "+0.0%" in str(validate.table({"mixed": found}).columns[-1]._cells)
+    assert "+0.0%" in str(errors.table({"mixed": found}).columns[-1]._cells)
 
 
 def test_longer_times_are_errors_of_latency_and_a_lower_knee() -> None:
-    found = validate.compared(profile(), "mixed", rows(1.25))
+    found = errors.compared(profile(), "mixed", rows(1.25))
 
     assert found["errors"]["e2e_mean"] == pytest.approx(0.2)
     assert found["errors"]["throughput"] == pytest.approx(0.0, abs=1e-12)
@@ -54,11 +56,11 @@ def test_longer_times_are_errors_of_latency_and_a_lower_knee() -> None:
 
 
 def test_a_machine_that_is_slower_for_a_while_is_told_from_errors_of_the_simulator() -> None:
-    found = validate.compared(profile(), "mixed", rows(1.0, slower=1.2))
+    found = errors.compared(profile(), "mixed", rows(1.0, slower=1.2))
 
     assert found["errors"] == pytest.approx(dict.fromkeys(found["errors"], 0.0), abs=1e-12)
     assert found["errors_as_profiled"]["e2e_mean"] > 0.1
-    assert [point["slower"] for point in found["points"]] == [[1.2, 1.2]] * len(validate.LOADS)
+    assert [point["slower"] for point in found["points"]] == [[1.2, 1.2]] * len(loads.LOADS)
 
 
 def test_on_a_slower_machine_all_that_takes_time_takes_longer() -> None:
@@ -67,7 +69,7 @@ def test_on_a_slower_machine_all_that_takes_time_takes_longer() -> None:
     served = engine("a", call_s=0.003, server_s=0.002)
     before = Profile((served, engine("b")), {"plan_execute_verify": (waits,)})
 
-    after = validate.slowed(before, 3.0)
+    after = loads.slowed(before, 3.0)
 
     (first, _), (tree,) = after.engines, after.trees["plan_execute_verify"]
     assert first.step.fixed_s == pytest.approx(3 * served.step.fixed_s)
@@ -85,7 +87,7 @@ def test_on_a_slower_machine_all_that_takes_time_takes_longer() -> None:
     ],
 )
 def test_the_knee_is_where_the_slo_is_crossed_for_good(points: list[tuple[float, float]], rate: float | None) -> None:
-    assert validate.crossing(points, 2.0) == (rate if rate is None else pytest.approx(rate))
+    assert errors.crossing(points, 2.0) == (rate if rate is None else pytest.approx(rate))
 
 
 def test_a_site_is_simulated_in_cells_and_its_day_is_told() -> None:

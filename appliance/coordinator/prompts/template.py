@@ -42,5 +42,5 @@ class PromptTemplate:
         context = _PromptContext(self._whole, {**self._globals, **values} if self._globals else values)
         try:
             return "".join(self._template.root_render_func(context))
-        except Exception:
+        except Exception:  # whatever a template raises goes on up, with the template's own line in its traceback
             self._environment.handle_exception()
