@@ -90,9 +90,7 @@ def _write(connection: Connection, turn: Turn, shares: Shares) -> None:
             "tenant": claim.tenant,
             "name": claim.name,
             "process": turn.process,
-            "share": shares[claim.tenant, claim.name]
-            if turn.leaving
-            else written(claim, shares[claim.tenant, claim.name]),
+            "share": _shown(claim, shares[claim.tenant, claim.name], leaving=turn.leaving),
             "wanted": claim.wanted,
             "renewed_unix_s": turn.now_unix_s,
         }

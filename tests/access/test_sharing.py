@@ -338,9 +338,9 @@ async def main(place):
         request.settle(held, 90, 0.0, time.monotonic())
         request.leave(time.monotonic())
         tokens, count = tokens + 90, count + 1
-    ends = time.monotonic() + 4
-    while time.monotonic() < ends:
-        await asyncio.gather(*(one() for _ in range(5)))
+    ends = time.monotonic() + 6
+    while time.monotonic() < ends and count < 15:
+        await asyncio.gather(*(one() for _ in range(min(5, 15 - count))))
         await asyncio.sleep(0.05)
     running.cancel()
     await asyncio.gather(running, return_exceptions=True)
@@ -352,6 +352,7 @@ asyncio.run(main(sys.argv[1]))
 
 
 def test_real_processes_together_keep_the_limit(ledger_place: Path | str) -> None:
+    """Each asks for 15 requests, and 33 fit: whoever comes first, one alone never has enough."""
     Database(ledger_place).close()
     environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
     command = [sys.executable, "-c", textwrap.dedent(WORKER), str(ledger_place)]
@@ -383,4 +384,3 @@ def test_real_processes_together_keep_the_limit(ledger_place: Path | str) -> Non
     assert sum(tokens) <= 3_000
     assert sum(counts) <= 40
     assert sum(tokens) >= 0.8 * 3_000
-    assert sum(count > 0 for count in counts) > 1
