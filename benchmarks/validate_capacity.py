@@ -6,10 +6,6 @@
 3. `report`: the simulator is given what was sent when (questions and due times) and asked for throughput, latencies and
    the highest rate under an SLO. Beside each error stands how far the two measurements are from each other.
 
-A machine that others use, too, is not as fast at one time as at another. So a few questions are asked one by one when
-the profile is made, and again before and after each load: all times of the profile are taken that much longer or
-shorter for the load. The errors without that are reported as well.
-
 Stages keep what they found below `--work`, so each can be run by itself on a quiet machine.
 """
 
@@ -26,7 +22,6 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from statistics import mean
 from typing import Any, Final
 
 from rich.console import Console
@@ -68,8 +63,6 @@ STAGES: Final = ("profile", "measure", "report")
 MODEL: Final = "starter-generalist"
 REPEATS: Final = 2
 SECONDS: Final = 14.0
-PROBES: Final = 4
-"""Questions of each class that are asked one by one to see how fast the machine is now."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,23 +100,16 @@ def of_records(records: Sequence[RequestRecord]) -> Figures:
     return figures(times, len(records) - len(answered))
 
 
-def probe_s(target: Target) -> float:
-    """Seconds that the questions take which tell how fast the machine is."""
-    took_s = 0.0
-    for n in range(PROBES):
-        for kind in (PASSTHROUGH, PLAN_EXECUTE_VERIFY):
-            (record,) = asyncio.run(drive(target, [OpenPhase("probe", 0.0, 0.0, (0.0,))], Asked([(kind, n)])))
-            if not record.ok:
-                raise SystemExit(f"question {n} was not answered: {record.error}")
-            took_s += record.e2e_s
-    return took_s
+def warm_up(target: Target) -> None:
+    """The first calls after a start are slow ones."""
+    asked = Asked([(kind, number) for number in range(9) for kind in TRAFFIC["mixed"]])
+    asyncio.run(drive(target, [ClosedPhase("warm-up", 0.0, 5.0, 2)], asked))
 
 
 def stage_profile(running: Door, work: Path, effort: Sequence[str]) -> None:
     """Single requests, then the profile."""
     target = Target(running.url, running.api_key)
-    probe_s(target)  # warms up
-    probes = [probe_s(target)]
+    warm_up(target)
     for kind in (PASSTHROUGH, PLAN_EXECUTE_VERIFY):
         for n in range(QUESTIONS):
             (record,) = asyncio.run(drive(target, [OpenPhase("one", 0.0, 0.0, (0.0,))], Asked([(kind, n)])))
@@ -141,8 +127,6 @@ def stage_profile(running: Door, work: Path, effort: Sequence[str]) -> None:
         )
     finally:
         key.unlink()
-    probes.append(probe_s(target))
-    (work / "probes.json").write_text(json.dumps(probes), encoding="utf-8")
 
 
 def profile_of(work: Path) -> Profile:
@@ -158,11 +142,7 @@ def profile_of(work: Path) -> Profile:
 def stage_measure(running: Door, work: Path, traffics: Sequence[str], seconds: float) -> None:
     """All loads, in mixed order; the file has what is done so far."""
     profile, target = profile_of(work), Target(running.url, running.api_key)
-    asyncio.run(
-        drive(
-            target, [ClosedPhase("warm-up", 0.0, 5.0, 2)], Asked([(k, n) for n in range(9) for k in TRAFFIC["mixed"]])
-        )
-    )
+    warm_up(target)
     loads = []
     for traffic in traffics:
         slo_s = slo_of(profile, traffic)
@@ -171,22 +151,17 @@ def stage_measure(running: Door, work: Path, traffics: Sequence[str], seconds: f
         loads += [load_of(traffic, part, part * knee, seconds, 200 + n) for n, part in enumerate(LOADS)]
     order = [load for load in loads for _ in range(REPEATS)]
     random.Random(7).shuffle(order)
-    usual_s = mean(json.loads((work / "probes.json").read_text(encoding="utf-8")))
-    before_s = probe_s(target)
     for number, load in enumerate(order, 1):
         phase = OpenPhase("load", 0.0, seconds, tuple(at for at, _, _ in load.draws))
         asked = Asked([(kind, n) for _, kind, n in load.draws])
         records = asyncio.run(drive(target, [phase], asked, limits=Limits(120.0, 90.0)))
-        after_s = probe_s(target)
-        slower = (before_s + after_s) / 2 / usual_s
-        before_s = after_s
-        row = {"load": asdict(load), "measured": asdict(of_records(records)), "seconds": seconds, "slower": slower}
+        row = {"load": asdict(load), "measured": asdict(of_records(records)), "seconds": seconds}
         with (work / f"measured-{load.traffic}.jsonl").open("a", encoding="utf-8") as file:
             file.write(json.dumps(row) + "\n")
         found = of_records(records)
         print(
             f"{number}/{len(order)} {load.traffic} {load.rate:.2f}/s: E2E {found.e2e_mean:.3f} s, "
-            f"simulated {predicted(profile, load, slower).e2e_mean:.3f} s, the machine {slower:.2f} times as slow",
+            f"simulated {predicted(profile, load).e2e_mean:.3f} s",
             flush=True,
         )
 

@@ -27,10 +27,7 @@ def compared(profile: Profile, traffic: str, rows: Sequence[dict[str, Any]]) -> 
         said = of_part[0]["load"]
         load = Load(traffic, part, said["rate"], tuple((at, kind, n) for at, kind, n in said["draws"]))
         measured = [Figures(**row["measured"]) for row in of_part]
-        slower = [row["slower"] for row in of_part]
-        simulated = [predicted(profile, load, each) for each in slower]
-        point = _point(measured, simulated, predicted(profile, load))
-        points.append({"part": part, "rate": load.rate, "slower": slower, **point})
+        points.append({"part": part, "rate": load.rate, **_point(measured, predicted(profile, load))})
     slo_s = slo_of(profile, traffic)
     measured_knee = crossing([(p["rate"], p["e2e_p95"]["measured"]) for p in points], slo_s)
     simulated_knee = crossing([(p["rate"], p["e2e_p95"]["simulated"]) for p in points], slo_s)
@@ -46,26 +43,21 @@ def compared(profile: Profile, traffic: str, rows: Sequence[dict[str, Any]]) -> 
     return {
         "points": points,
         "errors": over_points("error"),
-        "errors_as_profiled": over_points("error_as_profiled"),
         "measured_twice": over_points("twice"),
         "knee": knee,
     }
 
 
-def _point(measured: Sequence[Figures], simulated: Sequence[Figures], as_profiled: Figures) -> dict[str, Any]:
-    found: dict[str, Any] = {
-        "failed": [each.failed for each in measured],
-        "simulated_failed": [each.failed for each in simulated],
-    }
+def _point(measured: Sequence[Figures], simulated: Figures) -> dict[str, Any]:
+    found: dict[str, Any] = {"failed": [each.failed for each in measured], "simulated_failed": simulated.failed}
     for name in ("throughput", "e2e_mean", "e2e_p95", "e2e_p99", "ttft_mean"):
         values = [getattr(each, name) for each in measured]
-        middle, said = mean(values), mean(getattr(each, name) for each in simulated)
+        middle, said = mean(values), getattr(simulated, name)
         spread = (max(values) - min(values)) / middle if middle else 0.0
         found[name] = {
             "measured": middle,
             "simulated": said,
             "error": said / middle - 1,
-            "error_as_profiled": getattr(as_profiled, name) / middle - 1,
             "twice": spread,
         }
     return found
@@ -81,15 +73,12 @@ def crossing(points: Sequence[tuple[float, float]], slo_s: float) -> float | Non
 
 def table(found: dict[str, Any]) -> Table:
     """Errors beside what was wanted, and beside measuring twice."""
-    title = "Simulated against measured: mean error (without regard to the machine's speed; measured twice)"
+    title = "Simulated against measured: mean error (measured twice)"
     shown = Table(title=title, title_justify="left")
     for heading in ("", *(f"{name} ≤ {limit:.0%}" for name, limit in WANTED.items())):
         shown.add_column(heading)
     for traffic, each in found.items():
-        cells = [
-            f"{error:.1%} ({each['errors_as_profiled'][name]:.1%}; {each['measured_twice'][name]:.1%})"
-            for name, error in each["errors"].items()
-        ]
+        cells = [f"{error:.1%} ({each['measured_twice'][name]:.1%})" for name, error in each["errors"].items()]
         knee = each["knee"].get("error")
         shown.add_row(traffic, *cells, "not crossed" if knee is None else f"{knee:+.1%}")
     return shown

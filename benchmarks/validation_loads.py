@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import random
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass
 from statistics import mean
 from typing import Final
 
-from appliance.capacity.engine_profile import EngineProfile, StepCost
 from appliance.capacity.outcome import percentile
 from appliance.capacity.profile import Profile
 from appliance.capacity.setup import Arrival, EnginePlace, Setup
 from appliance.capacity.simulator import simulate
-from appliance.capacity.trees import TreeSample
 from appliance.domain.strategy import PASSTHROUGH, PLAN_EXECUTE_VERIFY
 
 QUESTIONS: Final = 60
@@ -66,26 +64,9 @@ def setup_of(profile: Profile) -> Setup:
     return Setup(places, coordinator="cpu", coordinator_share=profile.engines[0].server_share)
 
 
-def slowed(profile: Profile, factor: float) -> Profile:
-    """With all times so many times as long, as on a machine that is that much slower."""
-
-    def engine(each: EngineProfile) -> EngineProfile:
-        costs = {name: factor * value for name, value in asdict(each.step).items() if name != "band"}
-        step = StepCost(**costs, band=each.step.band)
-        return replace(each, step=step, call_s=factor * each.call_s, server_s=factor * each.server_s)
-
-    def tree(each: TreeSample) -> TreeSample:
-        calls = tuple(replace(call, after_s=factor * call.after_s) for call in each.calls)
-        return replace(each, calls=calls, last_s=factor * each.last_s)
-
-    trees = {kind: tuple(map(tree, found)) for kind, found in profile.trees.items()}
-    return replace(profile, engines=tuple(map(engine, profile.engines)), trees=trees)
-
-
-def predicted(profile: Profile, load: Load, slower: float = 1.0) -> Figures:
-    """As simulated, with the trees of the questions that are asked, on a machine that is so much slower."""
+def predicted(profile: Profile, load: Load) -> Figures:
+    """As simulated, with the trees of the questions that are asked."""
     draws = load.draws
-    profile = profile if slower == 1.0 else slowed(profile, slower)
     outcome = simulate(setup_of(profile), (Arrival(at, kind, profile.trees_of(kind)[n]) for at, kind, n in draws))
     times = [(r.at_s, r.first_s or 0.0, r.ended_s) for r in outcome.requests if r.ended_s is not None]
     return figures(times, outcome.failed())

@@ -52,7 +52,8 @@ class Engine:
         self._steps = 0
         self.next_s = NEVER  # when something happens next, if nothing comes before
         self.busy = False  # whether it computes
-        self.server_free_s = 0.0  # when its API server has done all that was sent here
+        self.server_free_s = 0.0  # when its API server has done all that was sent here, and all that was generated
+        self.server_part = 0.0  # of its API server's time, what the tokens of this phase take
         self.busy_s = 0.0
         self.preemptions = 0
 
@@ -104,16 +105,26 @@ class Engine:
             if self._coming and steps > 1:
                 self._cut()
         else:
-            self._steps, self._ends_s, self.busy = 0, NEVER, False
+            self._steps, self._ends_s, self.busy, self.server_part = 0, NEVER, False, 0.0
             self.next_s = self._coming[0][0] if self._coming else NEVER
 
     def _phase(self, steps: int, seconds: float) -> None:
         self._steps, self.busy = steps, True
         self._ends_s = self.next_s = self._began_s + seconds
+        if self.profile.server_token_s:
+            self.server_part = min(1.0, steps * self._tokens_s() / seconds)
+
+    def _tokens_s(self) -> float:
+        """What the tokens of one step take of the API server; those that end a prompt are left out."""
+        return self.profile.server_token_s * (len(self._running) - len(self._prefilling))
 
     def _end_phase(self, reached: list[Reached]) -> None:
         """The steps of the phase have been made."""
         self.busy_s += self._ends_s - self._began_s
+        if self.profile.server_token_s:  # they come step by step: what is behind at the end is the last one's at least
+            each_s = self._tokens_s()
+            behind_s = max(self.server_free_s, self._began_s) + self._steps * each_s
+            self.server_free_s = max(behind_s, self._ends_s + each_s)
         self._turn += self._steps
         self._kv_tokens += self._steps * (len(self._running) - len(self._prefilling))
         while self._stops and self._stops[0][0] <= self._turn:

@@ -60,9 +60,13 @@ class Device:
                 at_s = engine.next_s
             if engine.busy:
                 wanted += engine.profile.device_share
-            if engine.server_free_s > self.own_s and engine.profile.server_share:
+            if not engine.profile.server_share:
+                continue
+            if engine.server_free_s > self.own_s:
                 wanted += engine.profile.server_share
                 at_s = min(at_s, engine.server_free_s)
+            else:
+                wanted += engine.profile.server_share * engine.server_part
         if self.desk_free_s > self.own_s:
             wanted += self.desk_share
         self.speed = 1.0 if wanted <= 1.0 else 1.0 / wanted

@@ -52,9 +52,10 @@ class EngineProfile:
     """One kind of engine: a model at a revision, on a kind of hardware, started with these options of vLLM.
 
     `kv_tokens` fit its KV cache, in blocks of `block_size`. `call_s` is what a call takes beside the engine's steps
-    and `server_s` what the engine's API server does for it, one call after the other: HTTP, templates, tokens. A busy
-    engine wants `device_share` of its device, its busy server `server_share` (none of a GPU): those on one device that
-    together want more than all of it slow each other. `start_s` and `wake_s` are the seconds until it serves, started
+    and `server_s` what the engine's API server does for it, one call after the other: HTTP, templates, tokens. Each token
+    that is generated takes `server_token_s` of the same server. A busy engine wants `device_share` of its device, its
+    busy server `server_share` (none of a GPU): those on one device that together want more than all of it slow each
+    other. `start_s` and `wake_s` are the seconds until it serves, started
     or woken. `prefix_caching`: prompts that begin alike are computed once.
     """
 
@@ -74,6 +75,7 @@ class EngineProfile:
     tensor_parallel_size: AtLeastOne = 1
     call_s: Amount = 0.0
     server_s: Amount = 0.0
+    server_token_s: Amount = 0.0
     device_share: Share = 1.0
     server_share: Part = 0.0
     start_s: Amount = 0.0

@@ -174,14 +174,3 @@ def non_negative(rows: Vector, wanted: Vector) -> Vector:
         values = best
     found: Vector = values / scale
     return found
-
-
-def share_of_device(slowdowns: Sequence[tuple[int, float]]) -> float:
-    """The share that each of several busy engines wants of their device: (engines at once, times slower) → share.
-
-    By least squares: many at once tell more than two. Engines that do not slow each other want no more than their part.
-    """
-    felt = [(many, factor) for many, factor in slowdowns if factor > 1.05]
-    if not felt:
-        return min((1.0 / many for many, _ in slowdowns), default=1.0)
-    return min(1.0, sum(many * factor for many, factor in felt) / sum(many * many for many, _ in felt))

@@ -1,27 +1,29 @@
 """Learns what engines cost by putting a few loads on them, one after the other, through the gateway.
 
-For each engine: how letters become tokens, the designed loads, the fit; then, for engines that share a device, loads on
-several of them at once.
+How letters become tokens, and what tokens take of the API servers; for each engine the designed loads and the fit;
+then, for engines that share a device, loads on several of them at once.
 """
 
 from __future__ import annotations
 
+import asyncio
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import count
 from random import Random
-from typing import Final, Protocol
+from typing import Any, Final, Protocol
 
 from appliance.bench.connection import Target
 from appliance.bench.dialogue import Dialogue, Dialogues, OpenPhase, Phase
 from appliance.bench.driver import drive
 from appliance.bench.records import RequestRecord
-from appliance.capacity.alone import Sent, Times, alone
+from appliance.capacity.alone import Sent, Times
 from appliance.capacity.design import Load, loads
 from appliance.capacity.engine_profile import EngineProfile, Source
-from appliance.capacity.fitting import Observation, fit, share_of_device
+from appliance.capacity.fitting import Observation, fit
 from appliance.capacity.prompts import PROBES, Tokens, letters, tokens_of
+from appliance.capacity.together import Together, share_of_device
 from appliance.errors import EngineUnavailable
 
 APART_S: Final = 0.0005
@@ -32,29 +34,39 @@ _EVERY_TOKEN: Final = {"ignore_eos": True, "skip_special_tokens": False}
 """Answers are as long as asked for, and each token of them is seen."""
 _TOGETHER = (Load(16, 64, 1), Load(16, 64, 2), Load(16, 64, 4))
 """What each of several engines on one device gets at once, one time after the other."""
-SERVER_PART: Final = 0.25
-"""Of an engine's share of a processor: what its API server wants beyond what the engine was measured to want with it.
-
-An assumption, of the order that runs of `make validate-capacity` suggest.
-"""
+_SHORT: Final = Load(16, 1, 16)
+_STREAMED: Final = Load(16, 96, 4)
+"""What an API server does for calls without and with tokens."""
+_TIMES: Final = 2
+_MOMENT_S: Final = 1e-3
 
 
 @dataclass(frozen=True, slots=True)
 class Effort:
-    """How much is measured: loads, how often each, and seconds after which an engine's loads are not repeated."""
+    """How much is measured: loads, how often each, and seconds after which an engine's loads are not repeated.
+
+    What was done so many seconds ago, `settles_s`, is among what the API servers are said to have computed.
+    """
 
     loads: int = 28
     repeats: int = 3
     engine_s: float = 300.0
     seed: int = 0
+    settles_s: float = 8.0
 
 
 @dataclass(frozen=True, slots=True)
 class Subject:
-    """An engine as far as it is known: of its profile all but what is to be measured. `device` is what it runs on."""
+    """An engine as far as it is known: of its profile all but what is to be measured. `device` is what it runs on.
+
+    `fields` of the request are what its role asks for and plain calls don't. Its steps are computed by `threads`, which
+    tells what one of a server is on the same processors.
+    """
 
     engine: EngineProfile
     device: str
+    fields: Mapping[str, Any] = field(default_factory=dict)
+    threads: int = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,12 +84,14 @@ class _Asks:
     """As the load generator takes them."""
 
     asks: Sequence[_Ask]
+    fields: Mapping[str, Mapping[str, Any]]
 
     def dialogue(self, index: int) -> Dialogue:
         """The one of this number."""
         ask = self.asks[index]
         message = {"role": "user", "content": letters(ask.letters, ask.seed)}
-        fields = {"max_tokens": ask.completion_tokens, "temperature": 0, **_EVERY_TOKEN}
+        own = self.fields.get(ask.model_id, {})
+        fields = {"max_tokens": ask.completion_tokens, "temperature": 0, **_EVERY_TOKEN, **own}
         return Dialogue("profile", ask.model_id, ((message,),), fields=fields)
 
 
@@ -92,7 +106,8 @@ class Drive(Protocol):
 
 @dataclass(slots=True)
 class Profiler:
-    """Measures the engines behind one door. `tell` hears how far it is; `trace_s` says how long a trace's request took.
+    """Measures the engines behind one door. `tell` hears how far it is; `trace_s` says how long a trace's request took,
+    and `server_cpu_s` how long each model's API server has computed, as far as that is known.
 
     What a caller waits beside that is the door's: `door_s` is its median over all calls so far that were alone.
     """
@@ -101,9 +116,11 @@ class Profiler:
     effort: Effort
     tell: Callable[[str], None]
     trace_s: Callable[[str], float | None]
+    server_cpu_s: Callable[[], Mapping[str, float]]
     put_on: Drive = drive
     _seeds: count[int] = field(default_factory=lambda: count(1))
     _tokens: dict[str, Tokens] = field(default_factory=dict)
+    _fields: dict[str, Mapping[str, Any]] = field(default_factory=dict)
     _door_s: list[float] = field(default_factory=list)
 
     @property
@@ -114,7 +131,14 @@ class Profiler:
 
     async def profiles(self, subjects: Sequence[Subject]) -> tuple[EngineProfile, ...]:
         """The engines, measured. Raises EngineUnavailable where one does not answer."""
-        found = [await self._profile(subject.engine) for subject in subjects]
+        self._fields |= {subject.engine.model_id: subject.fields for subject in subjects}
+        models = [subject.engine.model_id for subject in subjects]
+        self._tokens |= {model_id: tokens_of(await self._counted(model_id)) for model_id in models}
+        token_s = await self._server_tokens(models)
+        found = [
+            await self._profile(replace(subject.engine, server_token_s=token_s[subject.engine.model_id]))
+            for subject in subjects
+        ]
         door_s = self.door_s
         found = [_without(engine, door_s) for engine in found]
         devices: dict[str, list[int]] = {}
@@ -122,14 +146,13 @@ class Profiler:
             devices.setdefault(subject.device, []).append(place)
         for device, places in devices.items():
             if len(places) > 1:
-                share = await self._share([found[place] for place in places], door_s)
-                server_share = SERVER_PART * share if device == PROCESSOR else 0.0
+                threads = max(subjects[place].threads for place in places) if device == PROCESSOR else 0
+                share = await self._share([found[place] for place in places], door_s, threads)
                 for place in places:
-                    found[place] = replace(found[place], device_share=share, server_share=server_share)
+                    found[place] = _sharing(found[place], share, threads)
         return tuple(found)
 
     async def _profile(self, engine: EngineProfile) -> EngineProfile:
-        self._tokens[engine.model_id] = tokens_of(await self._counted(engine.model_id))
         chosen, observations, began_s = loads(engine, self.effort.loads), list[Observation](), time.monotonic()
         for repeat in range(self.effort.repeats):
             order = list(chosen)
@@ -159,7 +182,9 @@ class Profiler:
 
     async def _driven(self, asks: Sequence[_Ask]) -> tuple[RequestRecord, ...]:
         dues_s = tuple(number * APART_S for number in range(len(asks)))
-        records = await self.put_on(self.target, [OpenPhase("load", 0.0, dues_s[-1], dues_s)], _Asks(asks))
+        records = await self.put_on(
+            self.target, [OpenPhase("load", 0.0, dues_s[-1], dues_s)], _Asks(asks, self._fields)
+        )
         for record in records:
             if not record.ok or record.prompt_tokens is None or record.completion_tokens is None:
                 raise EngineUnavailable(
@@ -175,16 +200,51 @@ class Profiler:
         if inside_s is not None:
             self._door_s.append(max(0.0, record.ended_s - (record.sent_s or record.begun_s) - inside_s))
 
-    async def _share(self, engines: Sequence[EngineProfile], door_s: float) -> float:
-        """How much of their device each wants, from how much slower several at once are than each alone."""
-        felt: list[tuple[int, float]] = []
+    async def _server_tokens(self, models: Sequence[str]) -> Mapping[str, float]:
+        """Seconds of each API server for a token: what it computes during calls of many, less that of calls of one."""
+        idle = await self._server_used((), {})
+        short = await self._server_used([(model_id, _SHORT) for model_id in models], idle)
+        streamed = await self._server_used([(model_id, _STREAMED) for model_id in models], idle)
+        found = {}
+        for model_id in models:
+            calls = _TIMES * _STREAMED.at_once
+            calls_s = short.get(model_id, 0.0) / (_TIMES * _SHORT.at_once) * calls
+            tokens_s = streamed.get(model_id, 0.0) - calls_s
+            found[model_id] = max(0.0, tokens_s / (calls * (_STREAMED.completion_tokens - 1)))
+        return found
+
+    async def _server_used(self, loads: Sequence[tuple[str, Load]], idle: Mapping[str, float]) -> Mapping[str, float]:
+        """What each API server computes while these loads are sent, one after the other, without what it does idly.
+
+        `idle` is that for each second; without loads, what is returned is just that.
+        """
+        before_s, began_s = self.server_cpu_s(), time.monotonic()
+        for model_id, load in loads:
+            self.tell(f"{model_id}: what its API server does")
+            for _ in range(_TIMES):
+                await self._sent([(model_id, load)])
+        await asyncio.sleep(self.effort.settles_s)
+        after_s, passed_s = self.server_cpu_s(), time.monotonic() - began_s
+        used = {model_id: after_s[model_id] - before_s[model_id] for model_id in before_s.keys() & after_s.keys()}
+        if not loads:
+            return {model_id: seconds / max(passed_s, _MOMENT_S) for model_id, seconds in used.items()}
+        return {model_id: seconds - idle.get(model_id, 0.0) * passed_s for model_id, seconds in used.items()}
+
+    async def _share(self, engines: Sequence[EngineProfile], door_s: float, threads: int) -> float:
+        """How much of their device each wants, from what several at once take."""
+        seen = []
         groups = [tuple(engines), *((a, b) for a, b in zip(engines, (*engines[1:], engines[0]), strict=True))]
         for load in _TOGETHER:
             for group in groups:
                 self.tell(f"{len(group)} engines at once")
                 records = await self._sent([(engine.model_id, load) for engine in group])
-                felt.append((len(group), _slower(group, records, door_s)))
-        return share_of_device(felt)
+                seen.append(_together(group, records, door_s))
+        return share_of_device(seen, lambda engine, share: _sharing(engine, share, threads))
+
+
+def _sharing(engine: EngineProfile, share: float, threads: int) -> EngineProfile:
+    """The engine with its share of a device; with so many threads of it, and one of its API server, on processors."""
+    return replace(engine, device_share=share, server_share=share / threads if threads else 0.0)
 
 
 def _without(engine: EngineProfile, door_s: float) -> EngineProfile:
@@ -208,12 +268,9 @@ def _times_of(record: RequestRecord) -> Times:
     return Times(first_s - at_s, record.ended_s - at_s)
 
 
-def _slower(engines: Sequence[EngineProfile], records: Sequence[RequestRecord], door_s: float) -> float:
-    """The time that they took at once over the time that each takes alone."""
-    took = expected = 0.0
-    for engine in engines:
-        own = [record for record in records if record.model == engine.model_id]
-        took += sum(_times_of(record).whole_s for record in own)
-        by_itself = replace(engine, call_s=engine.call_s + door_s)
-        expected += sum(times.whole_s for times in alone(by_itself, [_sent_of(record) for record in own]))
-    return took / expected
+def _together(engines: Sequence[EngineProfile], records: Sequence[RequestRecord], door_s: float) -> Together:
+    """As measured."""
+    places = {engine.model_id: place for place, engine in enumerate(engines)}
+    sent = tuple((places[record.model], _sent_of(record)) for record in records)
+    by_themselves = tuple(replace(engine, call_s=engine.call_s + door_s) for engine in engines)
+    return Together(by_themselves, sent, tuple(_times_of(record).whole_s for record in records))

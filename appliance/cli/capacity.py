@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -19,6 +21,7 @@ from appliance.capacity.engine_profile import EngineProfile, Source, StepCost
 from appliance.capacity.profile import Profile
 from appliance.capacity.profile_file import save_profile
 from appliance.capacity.profiling import PROCESSOR, Effort, Profiler, Subject
+from appliance.capacity.role_fields import fields_by_model
 from appliance.capacity.tree_sampling import trees_of, with_shared_prompts
 from appliance.cli import capacity_advise
 from appliance.cli.capacity_view import profile_lines
@@ -38,6 +41,8 @@ _UNMEASURED = StepCost(1e-3, 0.0, 0.0, 0.0, 0.0, 0.0)
 _CPU_BLOCK, _GPU_BLOCK = 128, 16
 """vLLM's usual sizes of a KV block."""
 _PAGE = 200
+_PERIODS = 1.5
+"""After so many times the time between two looks at the engines, the fleet tells what was before."""
 
 
 @commands.callback()
@@ -73,9 +78,12 @@ def profile(
     with console.status("reading traces") as status:
         wanted = _trace_ids(connection, traces) if run is None else _trace_ids_of(run)
         kept = _fitting([_trace(connection, name) for name in wanted], subjects, only_some=bool(model))
+        fields = fields_by_model(kept)
+        subjects = [replace(subject, fields=fields.get(subject.engine.model_id, {})) for subject in subjects]
         target = Target(connection.url, connection.api_key, connection.certificate)
-        effort = Effort(loads, repeats, minutes * 60, seed)
-        profiler = Profiler(target, effort, status.update, lambda name: _trace_s(connection, name))
+        effort = Effort(loads, repeats, minutes * 60, seed, _PERIODS * settings.engines.sample_every_s)
+        cpu_s, trace_s = partial(_server_cpu_s, connection), partial(_trace_s, connection)
+        profiler = Profiler(target, effort, status.update, trace_s, cpu_s)
         engines = asyncio.run(profiler.profiles(subjects))
     found = with_shared_prompts(trees_of(kept, profiler.door_s))
     origin = f"traces of {connection.url}" if run is None else f"{run}, requests to {connection.url}"
@@ -125,7 +133,8 @@ def _subjects(
             tensor_parallel_size=max(1, len(shown["gpu_ids"])),
             start_s=start_s,
         )
-        subjects.append(Subject(engine, ",".join(shown["gpu_ids"]) or PROCESSOR))
+        device = ",".join(shown["gpu_ids"]) or PROCESSOR
+        subjects.append(Subject(engine, device, threads=member.engine.cpu_threads))
     return subjects
 
 
@@ -163,6 +172,15 @@ def _trace_ids_of(run: Path) -> list[str]:
 
 def _trace(connection: Connection, trace_id: str) -> Trace:
     return _TRACE.validate_json(connection.read(f"/v1/traces/{trace_id}"))
+
+
+def _server_cpu_s(connection: Connection) -> dict[str, float]:
+    """By model, what the API server of its first engine that is ready has computed, as last looked at."""
+    found: dict[str, float] = {}
+    for engine in connection.get("/fleet")["engines"]:
+        if engine["state"] == EngineState.READY.value and engine["server_cpu_s"] is not None:
+            found.setdefault(engine["model_id"], engine["server_cpu_s"])
+    return found
 
 
 def _trace_s(connection: Connection, trace_id: str) -> float | None:

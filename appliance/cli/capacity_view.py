@@ -18,6 +18,7 @@ def profile_lines(profile: Profile) -> Iterator[str]:
             f"a KV token {step.kv_token_s * 1e9:.3g} ns",
             f"a pair in attention {step.prefill_context_s * 1e9:.3g} ns",
             f"a call {engine.call_s * 1e3:.3g} ms and {engine.server_s * 1e3:.3g} ms of the server",
+            f"a token {engine.server_token_s * 1e6:.3g} µs of the server",
             f"{engine.device_share:.0%} of its device while busy",
         )
         kind = f"{engine.hardware} × {engine.tensor_parallel_size}, {engine.source} ±{step.band:.0%}"

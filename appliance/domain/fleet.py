@@ -52,7 +52,8 @@ class EngineFigures:
 
     Bytes are per GPU (of the fullest one), on the CPU of the machine: as planned at most, and as measured of its
     processes. `tokens_per_s` are generated ones since the sample before; `kv_used_share` is the part of the KV cache
-    that is in use, 0 to 1. `remark` says what a person should look at.
+    that is in use, 0 to 1. `server_cpu_s` are processor seconds of its API server since that began. `remark` says what
+    a person should look at.
     """
 
     gpu_ids: tuple[str, ...] = ()
@@ -64,6 +65,7 @@ class EngineFigures:
     tokens_per_s: float | None = None
     remark: str = ""
     kv_used_share: float | None = None
+    server_cpu_s: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,7 @@ import aiohttp
 from appliance.domain.engine import EngineStatus
 from appliance.engines.paths import url_of
 
-_SAMPLE = re.compile(r"^(vllm:\w+)(?:\{([^}]*)\})? (\S+)$", re.MULTILINE)
+_SAMPLE = re.compile(r"^(vllm:\w+|process_cpu_seconds_total)(?:\{([^}]*)\})? (\S+)$", re.MULTILINE)
 _KV_TOKENS = re.compile(r'kv_cache_size_tokens="(\d+)"')
 TIMEOUT_S = 2.0
 
@@ -20,7 +20,7 @@ TIMEOUT_S = 2.0
 class EngineLoad:
     """Figures of one moment; None: the engine does not say. `generated_tokens` counts from its start.
 
-    `kv_used_share` is that of the fullest engine core.
+    `kv_used_share` is that of the fullest engine core. `server_cpu_s` are processor seconds of the API server.
     """
 
     running: int | None = None
@@ -28,6 +28,7 @@ class EngineLoad:
     generated_tokens: int | None = None
     kv_tokens: int | None = None
     kv_used_share: float | None = None
+    server_cpu_s: float | None = None
 
 
 def load_of(metrics: str) -> EngineLoad:
@@ -51,6 +52,7 @@ def load_of(metrics: str) -> EngineLoad:
         generated_tokens=_count(sums.get("vllm:generation_tokens_total")),
         kv_tokens=kv_tokens,
         kv_used_share=kv_used,
+        server_cpu_s=sums.get("process_cpu_seconds_total"),
     )
 
 

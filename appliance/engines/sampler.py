@@ -135,6 +135,7 @@ class Sampler:
             tokens_per_s=_rate(seen, load, now_s),
             remark=remark,
             kv_used_share=load.kv_used_share,
+            server_cpu_s=load.server_cpu_s,
         )
 
     def _seen_of(self, engine_id: str, pid: int) -> _Seen:

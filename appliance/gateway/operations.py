@@ -91,5 +91,6 @@ def _shown(engine: EngineStatus, figures: EngineFigures) -> dict[str, Any]:
         "requests_running": figures.running_requests,
         "requests_waiting": figures.waiting_requests,
         "tokens_per_s": figures.tokens_per_s,
+        "server_cpu_s": figures.server_cpu_s,
         "detail": "; ".join(filter(None, (engine.detail, figures.remark))),
     }

@@ -24,17 +24,17 @@ def profile() -> Profile:
     return Profile((engine("a"), engine("b")), of_class)
 
 
-def rows(factor: float, slower: float = 1.0) -> list[dict[str, Any]]:
-    """What the simulator says of a machine that much slower, twice, with all times `factor` times as long."""
+def rows(factor: float) -> list[dict[str, Any]]:
+    """What the simulator says, twice, with all times `factor` times as long."""
     found = []
     slo_s = loads.slo_of(profile(), "mixed")
     knee = loads.knee_of(profile(), "mixed", slo_s, 20.0)
     for number, part in enumerate(loads.LOADS):
         load = loads.load_of("mixed", part, part * knee, 20.0, number)
-        said = loads.predicted(profile(), load, slower)
+        said = loads.predicted(profile(), load)
         names = ("e2e_mean", "e2e_p95", "e2e_p99", "ttft_mean")
         longer = replace(said, **{name: getattr(said, name) * factor for name in names})
-        found += [{"load": asdict(load), "measured": asdict(longer), "slower": slower}] * validate.REPEATS
+        found += [{"load": asdict(load), "measured": asdict(longer)}] * validate.REPEATS
     return found
 
 
@@ -53,29 +53,6 @@ def test_longer_times_are_errors_of_latency_and_a_lower_knee() -> None:
     assert found["errors"]["e2e_mean"] == pytest.approx(0.2)
     assert found["errors"]["throughput"] == pytest.approx(0.0, abs=1e-12)
     assert found["knee"]["measured"] is None or found["knee"]["error"] > 0
-
-
-def test_a_machine_that_is_slower_for_a_while_is_told_from_errors_of_the_simulator() -> None:
-    found = errors.compared(profile(), "mixed", rows(1.0, slower=1.2))
-
-    assert found["errors"] == pytest.approx(dict.fromkeys(found["errors"], 0.0), abs=1e-12)
-    assert found["errors_as_profiled"]["e2e_mean"] > 0.1
-    assert [point["slower"] for point in found["points"]] == [[1.2, 1.2]] * len(loads.LOADS)
-
-
-def test_on_a_slower_machine_all_that_takes_time_takes_longer() -> None:
-    tree = profile().trees["plan_execute_verify"][0]
-    waits = replace(tree, calls=(replace(tree.calls[0], after_s=0.1), tree.calls[1]), last_s=0.2)
-    served = engine("a", call_s=0.003, server_s=0.002)
-    before = Profile((served, engine("b")), {"plan_execute_verify": (waits,)})
-
-    after = loads.slowed(before, 3.0)
-
-    (first, _), (tree,) = after.engines, after.trees["plan_execute_verify"]
-    assert first.step.fixed_s == pytest.approx(3 * served.step.fixed_s)
-    assert first.step.kv_token_s == pytest.approx(3 * served.step.kv_token_s)
-    assert (first.step.band, first.call_s, first.server_s) == pytest.approx((served.step.band, 0.009, 0.006))
-    assert (tree.calls[0].after_s, tree.last_s) == pytest.approx((0.3, 0.6))
 
 
 @pytest.mark.parametrize(

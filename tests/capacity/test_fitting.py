@@ -8,7 +8,7 @@ import pytest
 from appliance.capacity.alone import Sent, Times, alone
 from appliance.capacity.design import Load, loads
 from appliance.capacity.engine_profile import EngineProfile
-from appliance.capacity.fitting import Observation, fit, non_negative, share_of_device
+from appliance.capacity.fitting import Observation, fit, non_negative
 from appliance.capacity.profiling import APART_S
 from appliance.capacity.prompts import PROBES, letters, tokens_of
 from appliance.errors import ConfigError
@@ -102,12 +102,6 @@ def test_few_designed_loads_tell_more_than_as_many_of_a_grid() -> None:
         return sum(abs(a / b - 1) for a, b in zip(astuple(step)[:4], astuple(STEP)[:4], strict=True))  # type: ignore[call-overload]  # all of its fields are numbers
 
     assert off(designed.step) < off(from_grid.step)
-
-
-def test_engines_that_slow_each_other_want_their_part_of_it() -> None:
-    assert share_of_device([(2, 1.3), (5, 3.25), (5, 3.2)]) == pytest.approx(0.65, abs=0.01)
-    assert share_of_device([(2, 1.0), (4, 1.02)]) == 0.25  # four at once do not: a quarter at most
-    assert share_of_device([(2, 2.6)]) == 1.0
 
 
 def test_prompts_are_as_long_as_wanted_and_never_the_same() -> None:

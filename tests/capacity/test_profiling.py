@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import astuple, dataclass, field, replace
+from typing import Any
 
 import pytest
 
@@ -12,13 +13,14 @@ from appliance.bench.connection import Target
 from appliance.bench.dialogue import Dialogues, OpenPhase, Phase
 from appliance.bench.records import RequestRecord
 from appliance.capacity.engine_profile import EngineProfile, Source, StepCost
-from appliance.capacity.profiling import SERVER_PART, Effort, Profiler, Subject
+from appliance.capacity.profiling import Effort, Profiler, Subject
 from appliance.capacity.setup import Arrival, EnginePlace, Setup
 from appliance.capacity.simulator import simulate
 from appliance.errors import EngineUnavailable
 from tests.capacity.profiles import STEP, direct, engine
 
 DOOR_S = 0.0015
+CALL_CPU_S = 0.005
 TEMPLATE = 6
 UNKNOWN = StepCost(1.0, 0.0, 0.0, 0.0, 0.0, 0.0)
 
@@ -35,6 +37,8 @@ class Pool:
     failing: str = ""
     each_s: float = 0.0
     seen: list[str] = field(default_factory=list)
+    fields: dict[str, Mapping[str, Any]] = field(default_factory=dict)
+    server_cpu_s: dict[str, float] = field(default_factory=dict)
 
     async def __call__(
         self, target: Target, phases: Sequence[Phase], dialogues: Dialogues
@@ -44,6 +48,11 @@ class Pool:
         asked = [dialogues.dialogue(number) for number in range(len(phase.dues_s))]
         texts = [str(each.turns[0][0]["content"]) for each in asked]
         self.seen += texts
+        self.fields |= {each.model: each.fields for each in asked}
+        costs = {each.model_id: each for each in self.engines}
+        for each in asked:
+            took_s = CALL_CPU_S + costs[each.model].server_token_s * (each.fields["max_tokens"] - 1)
+            self.server_cpu_s[each.model] = self.server_cpu_s.get(each.model, 0.0) + took_s
         prompts = [TEMPLATE + len(text.split()) for text in texts]
         setup = Setup(tuple(EnginePlace(e.model_id, e, self.device) for e in self.engines))
         doors_s = [DOOR_S + self.each_s * number for number in range(len(asked))]
@@ -77,7 +86,8 @@ class Pool:
 
 
 def profiler_of(pool: Pool) -> Profiler:
-    return Profiler(Target("http://localhost"), Effort(20, 1), lambda _: None, float, pool)
+    effort, known = Effort(20, 1, settles_s=0.0), {each.model_id: 0.0 for each in pool.engines}
+    return Profiler(Target("http://localhost"), effort, lambda _: None, float, lambda: known | pool.server_cpu_s, pool)
 
 
 def profiled(
@@ -113,6 +123,33 @@ def test_the_server_of_an_engine_is_told_from_its_steps() -> None:
     assert found.call_s == pytest.approx(0.002, abs=0.001)
 
 
+def test_what_tokens_take_of_a_server_is_told_from_what_calls_take() -> None:
+    true = engine(server_token_s=0.0007, max_num_seqs=16, kv_tokens=20_000)
+
+    (found,) = profiled(Pool([true]))
+
+    assert found.server_token_s == pytest.approx(0.0007, rel=0.01)
+
+
+def test_a_server_that_does_not_tell_is_taken_to_do_nothing_for_tokens() -> None:
+    pool = Pool([engine(max_num_seqs=16, kv_tokens=20_000)])
+    profiler = profiler_of(pool)
+    profiler.server_cpu_s = dict
+
+    assert profiled(pool, profiler=profiler)[0].server_token_s == 0.0
+
+
+def test_calls_ask_for_what_their_role_asks_for() -> None:
+    pool = Pool([engine("a"), engine("b")])
+    wanted = {"logprobs": True, "top_logprobs": 10}
+    subjects = [Subject(pool.engines[0], "gpu0", wanted), Subject(pool.engines[1], "gpu1")]
+
+    asyncio.run(profiler_of(pool).profiles(subjects))
+
+    assert pool.fields["a"].items() >= wanted.items()
+    assert "logprobs" not in pool.fields["b"]
+
+
 def test_the_door_is_measured_by_calls_that_are_alone() -> None:
     pool = Pool([engine(call_s=0.004, max_num_seqs=16, kv_tokens=20_000, max_model_len=768)], each_s=0.02)
     profiler = profiler_of(pool)
@@ -128,7 +165,7 @@ def test_engines_that_share_a_device_are_measured_together() -> None:
     found = profiled(Pool(shared))
 
     assert [each.device_share for each in found] == pytest.approx([0.8, 0.8], rel=0.05)
-    assert [each.server_share for each in found] == [SERVER_PART * each.device_share for each in found]
+    assert [each.server_share for each in found] == [each.device_share for each in found]  # one thread each
     on_a_gpu = profiled(Pool(shared, device="gpu0"), devices=("gpu0", "gpu0"))
     assert [each.server_share for each in on_a_gpu] == [0.0, 0.0]
 

@@ -39,11 +39,14 @@ class Door:
     api_key: str | None = None
     certificate: Path | None = None
     asked: list[str] = field(default_factory=list)
+    server_cpu_s: Mapping[str, float] = field(default_factory=dict)
 
     def get(self, path: str) -> Any:
         self.asked.append(path)
         if path == "/fleet":
-            return {"engines": self.fleet}
+            return {
+                "engines": [each | {"server_cpu_s": self.server_cpu_s.get(each["model_id"])} for each in self.fleet]
+            }
         assert path.startswith("/v1/traces?outcome=ok")
         first, second = list(self.traces)[:1], list(self.traces)[1:]
         page = second if "cursor" in path else first
@@ -65,7 +68,12 @@ def shown(model: str, **changes: Any) -> dict[str, Any]:
 def door(monkeypatch: pytest.MonkeyPatch) -> Door:
     traces = {"a" * 32: repaired_trace("a" * 32), "b" * 32: repaired_trace("b" * 32)}
     found = Door([shown(model) for model in MODELS], traces)
-    pool = Pool([engine(model, call_s=0.004, device_share=0.6, max_num_seqs=16) for model in MODELS])
+    pool = Pool(
+        [engine(m, call_s=0.004, device_share=0.6, max_num_seqs=16, server_token_s=0.0004) for m in MODELS],
+        server_cpu_s=dict.fromkeys(MODELS, 3.0),
+    )
+    found.server_cpu_s = pool.server_cpu_s
+    monkeypatch.setattr(capacity, "_PERIODS", 0.0)
     monkeypatch.setattr(capacity, "locate", lambda *_: found)
     monkeypatch.setattr(capacity, "Profiler", partial(Profiler, put_on=pool))
     return found
@@ -85,6 +93,7 @@ def test_a_profile_is_measured_told_and_written(door: Door, tmp_path: Path) -> N
     assert {each.model_id for each in found.engines} == set(MODELS)
     assert {each.source for each in found.engines} == {Source.MEASURED}
     assert [each.device_share for each in found.engines] == pytest.approx([0.6] * 5, rel=0.1)
+    assert [each.server_token_s for each in found.engines] == pytest.approx([0.0004] * 5)
     assert found.engine("starter-math").block_size == 128  # vLLM's on a processor
     assert len(found.trees_of("plan_execute_verify")) == 2  # of two pages of traces
     assert "starter-math (cpu × 1, measured ±" in result.output

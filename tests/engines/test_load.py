@@ -10,6 +10,7 @@ from tests.fakes.fake_vllm import FakeVllm
 
 # vLLM 0.32's own, cut.
 METRICS = """\
+process_cpu_seconds_total 11.37
 # HELP vllm:num_requests_running Number of requests in model execution batches.
 # TYPE vllm:num_requests_running gauge
 vllm:num_requests_running{engine="0",model_name="m"} 3.0
@@ -23,7 +24,7 @@ vllm:cache_config_info{block_size="128",engine="0",kv_cache_size_tokens="21760",
 
 
 def test_figures_are_read() -> None:
-    assert load_of(METRICS) == EngineLoad(3, 12, 1_234_000, 21_760, 0.25)
+    assert load_of(METRICS) == EngineLoad(3, 12, 1_234_000, 21_760, 0.25, 11.37)
 
 
 def test_what_is_not_said_is_not_known() -> None:
