@@ -52,11 +52,11 @@ class EngineProfile:
     """One kind of engine: a model at a revision, on a kind of hardware, started with these options of vLLM.
 
     `kv_tokens` fit its KV cache, in blocks of `block_size`. `call_s` is what a call takes beside the engine's steps
-    and `server_s` what the engine's API server does for it, one call after the other: HTTP, templates, tokens. Each token
-    that is generated takes `server_token_s` of the same server. A busy engine wants `device_share` of its device, its
-    busy server `server_share` (none of a GPU): those on one device that together want more than all of it slow each
-    other. `start_s` and `wake_s` are the seconds until it serves, started
-    or woken. `prefix_caching`: prompts that begin alike are computed once.
+    and `server_s` what the engine's API server does for it, one call after the other: HTTP, templates, tokens; each
+    token that is generated takes `server_token_s` of the same server. A busy engine wants `device_share` of its device,
+    its busy server `server_share` (none of a GPU): those on one device that together want more than all of it slow each
+    other. `start_s` and `wake_s` are the seconds until it serves, started or woken. `prefix_caching`: prompts that
+    begin alike are computed once.
     """
 
     __pydantic_config__: ClassVar[ConfigDict] = DOCUMENT

@@ -1,4 +1,4 @@
-"""Engines that share a device: when calls sent at given times are answered, and what share explains measured times. Pure.
+"""Engines that share a device: how long calls sent at given times take, and what share explains measured times. Pure.
 
 A share can't be read off how much slower several engines are than each alone: they are not all busy as long, and their
 API servers compute there, too. So it is looked for on a line: the one under which simulated engines take as long.
@@ -53,9 +53,9 @@ def together(engines: Items[EngineProfile], calls: Items[tuple[int, Sent]]) -> t
             device.now_s, device.own_s = at_s, max(device.own_s, device.next_own_s)
             for each in device.engines:
                 if each.next_s <= device.own_s:
-                    for sequence, _ in each.work(device.own_s):
-                        number = sequence.owner
-                        took_s[number] = at_s - calls[number][1].at_s
+                    for made, _ in each.work(device.own_s):
+                        assert isinstance(made.owner, int)
+                        took_s[made.owner] = at_s - calls[made.owner][1].at_s
     return tuple(took_s)
 
 

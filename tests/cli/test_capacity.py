@@ -68,10 +68,8 @@ def shown(model: str, **changes: Any) -> dict[str, Any]:
 def door(monkeypatch: pytest.MonkeyPatch) -> Door:
     traces = {"a" * 32: repaired_trace("a" * 32), "b" * 32: repaired_trace("b" * 32)}
     found = Door([shown(model) for model in MODELS], traces)
-    pool = Pool(
-        [engine(m, call_s=0.004, device_share=0.6, max_num_seqs=16, server_token_s=0.0004) for m in MODELS],
-        server_cpu_s=dict.fromkeys(MODELS, 3.0),
-    )
+    costs = {"call_s": 0.004, "server_token_s": 0.0004, "device_share": 0.6, "server_share": 0.6, "max_num_seqs": 16}
+    pool = Pool([engine(model, **costs) for model in MODELS], server_cpu_s=dict.fromkeys(MODELS, 3.0))
     found.server_cpu_s = pool.server_cpu_s
     monkeypatch.setattr(capacity, "_PERIODS", 0.0)
     monkeypatch.setattr(capacity, "locate", lambda *_: found)
