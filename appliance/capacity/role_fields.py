@@ -10,7 +10,7 @@ from appliance.coordinator.verifier import TOP_LOGPROBS
 from appliance.domain.model import Role
 from appliance.domain.trace import Trace
 
-_ENDLESS: Final = "[^\x00-\x1f]{4000}"
+_ENDLESS: Final = r"[^\n\r]{4000}"
 """No answer of a load is as long, so that the engine holds to it until the answer's last token."""
 
 _FIELDS: Final[Mapping[Role, Mapping[str, Any]]] = {
