@@ -18,6 +18,7 @@ import os
 import random
 import subprocess
 import sys
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
@@ -140,7 +141,7 @@ def profile_of(work: Path) -> Profile:
 
 
 def stage_measure(running: Door, work: Path, traffics: Sequence[str], seconds: float) -> None:
-    """All loads, in mixed order; the file has what is done so far."""
+    """All loads, in mixed order, without those that the file has already: it has what is done so far."""
     profile, target = profile_of(work), Target(running.url, running.api_key)
     warm_up(target)
     loads = []
@@ -149,7 +150,10 @@ def stage_measure(running: Door, work: Path, traffics: Sequence[str], seconds: f
         knee = knee_of(profile, traffic, slo_s, seconds)
         print(f"{traffic}: SLO P95 {slo_s:.2f} s, predicted knee {knee:.2f} requests/s", flush=True)
         loads += [load_of(traffic, part, part * knee, seconds, 200 + n) for n, part in enumerate(LOADS)]
-    order = [load for load in loads for _ in range(REPEATS)]
+    done = Counter(
+        (row["load"]["traffic"], row["load"]["part"]) for traffic in traffics for row in measured(work, traffic)
+    )
+    order = [load for load in loads for _ in range(REPEATS - done[load.traffic, load.part])]
     random.Random(7).shuffle(order)
     for number, load in enumerate(order, 1):
         phase = OpenPhase("load", 0.0, seconds, tuple(at for at, _, _ in load.draws))
@@ -170,11 +174,15 @@ def stage_report(work: Path) -> dict[str, Any]:
     """The table's figures."""
     profile, found = profile_of(work), {}
     for traffic in TRAFFIC:
-        path = work / f"measured-{traffic}.jsonl"
-        if path.exists():
-            rows = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+        if rows := measured(work, traffic):
             found[traffic] = compared(profile, traffic, rows)
     return found
+
+
+def measured(work: Path, traffic: str) -> list[dict[str, Any]]:
+    """What was measured so far of a class of traffic."""
+    path = work / f"measured-{traffic}.jsonl"
+    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()] if path.exists() else []
 
 
 @contextmanager

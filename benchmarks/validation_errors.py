@@ -65,6 +65,8 @@ def _point(measured: Sequence[Figures], simulated: Figures) -> dict[str, Any]:
 
 def crossing(points: Sequence[tuple[float, float]], slo_s: float) -> float | None:
     """The rate at which the P95 goes beyond the SLO for good, between two rates on a straight line; None: nowhere."""
+    if points and points[-1][1] <= slo_s:
+        return None
     for (low, p_low), (high, p_high) in reversed(list(pairwise(points))):
         if p_low <= slo_s < p_high:
             return low + (high - low) * (slo_s - p_low) / (p_high - p_low)

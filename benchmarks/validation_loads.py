@@ -20,7 +20,7 @@ TRAFFIC: Final = {
     "orchestrated": {PLAN_EXECUTE_VERIFY: 1.0},
     "mixed": {PASSTHROUGH: 0.7, PLAN_EXECUTE_VERIFY: 0.3},
 }
-LOADS: Final = (0.3, 0.6, 0.8, 1.0, 1.25)
+LOADS: Final = (0.3, 0.6, 0.8, 1.0, 1.25, 1.6)
 """Rates, in parts of the highest one that the simulator thinks the SLO allows."""
 SLO_FACTOR: Final = 2.5
 """The SLO: P95 of at most so many times the longest tenth of single requests."""

@@ -61,6 +61,7 @@ def test_longer_times_are_errors_of_latency_and_a_lower_knee() -> None:
         ([(1.0, 1.0), (2.0, 3.0)], 1.5),
         ([(1.0, 3.0), (2.0, 1.0), (3.0, 4.0)], 2.0 + 1 / 3),
         ([(1.0, 1.0), (2.0, 1.5)], None),
+        ([(1.0, 1.0), (2.0, 3.0), (3.0, 1.5)], None),
     ],
 )
 def test_the_knee_is_where_the_slo_is_crossed_for_good(points: list[tuple[float, float]], rate: float | None) -> None:
