@@ -175,11 +175,11 @@ def _trace(connection: Connection, trace_id: str) -> Trace:
 
 
 def _server_cpu_s(connection: Connection) -> dict[str, float]:
-    """By model, what the API server of its first engine that is ready has computed, as last looked at."""
+    """By model, what the API servers of its engines have computed, as last looked at."""
     found: dict[str, float] = {}
     for engine in connection.get("/fleet")["engines"]:
         if engine["state"] == EngineState.READY.value and engine["server_cpu_s"] is not None:
-            found.setdefault(engine["model_id"], engine["server_cpu_s"])
+            found[engine["model_id"]] = found.get(engine["model_id"], 0.0) + engine["server_cpu_s"]
     return found
 
 
