@@ -1,4 +1,4 @@
-"""One engine with its device to itself: when calls sent at given times make their first and their last token. Pure."""
+"""Engines on one device, without a dispatcher: when calls sent at given times make their first and last token. Pure."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from collections.abc import Sequence as Items
 from dataclasses import dataclass
 
 from appliance.capacity.batching import NEVER, Engine
+from appliance.capacity.device import Device
 from appliance.capacity.engine_profile import EngineProfile
 from appliance.capacity.sequence import Sequence
 
@@ -28,23 +29,30 @@ class Times:
 
 
 def alone(profile: EngineProfile, calls: Items[Sent]) -> tuple[Times, ...]:
-    """What the engine makes of these calls, in their order."""
-    engine = Engine(profile)
-    order = sorted(range(len(calls)), key=lambda number: calls[number].at_s)
-    first, whole = [0.0] * len(calls), [0.0] * len(calls)
+    """What one engine makes of these calls, in their order, with its device to itself."""
+    return together((profile,), [(0, call) for call in calls])
+
+
+def together(engines: Items[EngineProfile], calls: Items[tuple[int, Sent]]) -> tuple[Times, ...]:
+    """What engines on one device make of these calls, in their order. `calls` have the place of their engine."""
+    device = Device([Engine(profile) for profile in engines])
+    order = sorted(range(len(calls)), key=lambda number: calls[number][1].at_s)
+    first_s, whole_s = [0.0] * len(calls), [0.0] * len(calls)
     place = 0
-    while place < len(order) or engine.next_s != NEVER:
-        if place < len(order) and calls[order[place]].at_s <= engine.next_s:
-            call = calls[order[place]]
+    while (at_s := device.settle()) != NEVER or place < len(order):
+        if place < len(order) and calls[order[place]][1].at_s <= at_s:
+            engine, call = calls[order[place]]
             stops = (1, call.completion_tokens) if call.completion_tokens > 1 else (1,)
-            engine.submit(Sequence(order[place], max(1, call.prompt_tokens), stops), call.at_s)
+            device.advance(call.at_s)
+            device.engines[engine].submit(Sequence(order[place], max(1, call.prompt_tokens), stops), device.own_s)
             place += 1
             continue
-        now_s = engine.next_s
-        for sequence, tokens in engine.work(now_s):
-            number = sequence.owner
-            assert isinstance(number, int)
-            if tokens == 1:
-                first[number] = now_s - calls[number].at_s
-            whole[number] = now_s - calls[number].at_s
-    return tuple(Times(*pair) for pair in zip(first, whole, strict=True))
+        device.now_s, device.own_s = at_s, max(device.own_s, device.next_own_s)
+        for each in device.engines:
+            for sequence, tokens in each.work(device.own_s) if each.next_s <= device.own_s else ():
+                number = sequence.owner
+                assert isinstance(number, int)
+                whole_s[number] = at_s - calls[number][1].at_s
+                if tokens == 1:
+                    first_s[number] = whole_s[number]
+    return tuple(Times(*pair) for pair in zip(first_s, whole_s, strict=True))

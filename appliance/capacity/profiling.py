@@ -38,7 +38,6 @@ _SHORT: Final = Load(16, 1, 16)
 _STREAMED: Final = Load(16, 96, 4)
 """What an API server does for calls without and with tokens."""
 _TIMES: Final = 2
-_MOMENT_S: Final = 1e-3
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,6 +92,18 @@ class _Asks:
         own = self.fields.get(ask.model_id, {})
         fields = {"max_tokens": ask.completion_tokens, "temperature": 0, **_EVERY_TOKEN, **own}
         return Dialogue("profile", ask.model_id, ((message,),), fields=fields)
+
+
+@dataclass(frozen=True, slots=True)
+class _Used:
+    """Processor seconds of each model's API server, as far as they are known, within `passed_s`."""
+
+    seconds: Mapping[str, float]
+    passed_s: float
+
+    def of(self, model_id: str) -> float:
+        """Those of one model; 0 where they are not known."""
+        return self.seconds.get(model_id, 0.0)
 
 
 class Drive(Protocol):
@@ -202,33 +213,30 @@ class Profiler:
 
     async def _server_tokens(self, models: Sequence[str]) -> Mapping[str, float]:
         """Seconds of each API server for a token: what it computes during calls of many, less that of calls of one."""
-        idle = await self._server_used((), {})
-        short = await self._server_used([(model_id, _SHORT) for model_id in models], idle)
-        streamed = await self._server_used([(model_id, _STREAMED) for model_id in models], idle)
+        idle = await self._server_used(())
+        short = await self._server_used([(model_id, _SHORT) for model_id in models])
+        streamed = await self._server_used([(model_id, _STREAMED) for model_id in models])
+        calls = _TIMES * _STREAMED.at_once
         found = {}
         for model_id in models:
-            calls = _TIMES * _STREAMED.at_once
-            calls_s = short.get(model_id, 0.0) / (_TIMES * _SHORT.at_once) * calls
-            tokens_s = streamed.get(model_id, 0.0) - calls_s
+            idle_part = idle.of(model_id) / idle.passed_s
+            short_s = short.of(model_id) - idle_part * short.passed_s
+            streamed_s = streamed.of(model_id) - idle_part * streamed.passed_s
+            tokens_s = streamed_s - short_s * calls / (_TIMES * _SHORT.at_once)
             found[model_id] = max(0.0, tokens_s / (calls * (_STREAMED.completion_tokens - 1)))
         return found
 
-    async def _server_used(self, loads: Sequence[tuple[str, Load]], idle: Mapping[str, float]) -> Mapping[str, float]:
-        """What each API server computes while these loads are sent, one after the other, without what it does idly.
-
-        `idle` is that for each second; without loads, what is returned is just that.
-        """
+    async def _server_used(self, loads: Sequence[tuple[str, Load]]) -> _Used:
+        """What the API servers compute while each of these loads is sent a few times, one after the other."""
         before_s, began_s = self.server_cpu_s(), time.monotonic()
         for model_id, load in loads:
             self.tell(f"{model_id}: what its API server does")
             for _ in range(_TIMES):
                 await self._sent([(model_id, load)])
         await asyncio.sleep(self.effort.settles_s)
-        after_s, passed_s = self.server_cpu_s(), time.monotonic() - began_s
-        used = {model_id: after_s[model_id] - before_s[model_id] for model_id in before_s.keys() & after_s.keys()}
-        if not loads:
-            return {model_id: seconds / max(passed_s, _MOMENT_S) for model_id, seconds in used.items()}
-        return {model_id: seconds - idle.get(model_id, 0.0) * passed_s for model_id, seconds in used.items()}
+        after_s = self.server_cpu_s()
+        used_s = {model_id: after_s[model_id] - before_s[model_id] for model_id in before_s.keys() & after_s.keys()}
+        return _Used(used_s, time.monotonic() - began_s)
 
     async def _share(self, engines: Sequence[EngineProfile], door_s: float, threads: int) -> float:
         """How much of their device each wants, from what several at once take."""

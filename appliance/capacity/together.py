@@ -1,4 +1,4 @@
-"""Engines that share a device: how long calls sent at given times take, and what share explains measured times. Pure.
+"""Engines that share a device: the share of it that explains what they were measured to take at once. Pure.
 
 A share can't be read off how much slower several engines are than each alone: they are not all busy as long, and their
 API servers compute there, too. So it is looked for on a line: the one under which simulated engines take as long.
@@ -6,16 +6,12 @@ API servers compute there, too. So it is looked for on a line: the one under whi
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from collections.abc import Sequence as Items
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from statistics import mean
 
-from appliance.capacity.alone import Sent
-from appliance.capacity.batching import NEVER, Engine
-from appliance.capacity.device import Device
+from appliance.capacity.alone import Sent, together
 from appliance.capacity.engine_profile import EngineProfile
-from appliance.capacity.sequence import Sequence
 
 _COARSE = 20
 _CLOSER = 3
@@ -32,34 +28,7 @@ class Together:
     took_s: tuple[float, ...]
 
 
-def together(engines: Items[EngineProfile], calls: Items[tuple[int, Sent]]) -> tuple[float, ...]:
-    """The seconds that each call takes, in their order. `calls` have the place of their engine."""
-    device = Device([Engine(profile) for profile in engines])
-    took_s = [0.0] * len(calls)
-    order = sorted(range(len(calls)), key=lambda number: calls[number][1].at_s)
-    place = 0
-    while place < len(order) or device.next_own_s != NEVER:
-        at_s = device.settle()
-        if place < len(order) and calls[order[place]][1].at_s <= at_s:
-            number = order[place]
-            engine, call = calls[number]
-            device.advance(call.at_s)
-            sequence = Sequence(number, max(1, call.prompt_tokens), (call.completion_tokens,))
-            device.engines[engine].submit(sequence, device.own_s)
-            place += 1
-        elif at_s == NEVER:
-            break
-        else:
-            device.now_s, device.own_s = at_s, max(device.own_s, device.next_own_s)
-            for each in device.engines:
-                if each.next_s <= device.own_s:
-                    for made, _ in each.work(device.own_s):
-                        assert isinstance(made.owner, int)
-                        took_s[made.owner] = at_s - calls[made.owner][1].at_s
-    return tuple(took_s)
-
-
-def share_of_device(seen: Items[Together], as_if: Callable[[EngineProfile, float], EngineProfile]) -> float:
+def share_of_device(seen: Sequence[Together], as_if: Callable[[EngineProfile, float], EngineProfile]) -> float:
     """The share that each busy engine wants. `as_if` gives an engine a share."""
 
     def error(share: float) -> float:
@@ -77,5 +46,5 @@ def share_of_device(seen: Items[Together], as_if: Callable[[EngineProfile, float
 
 
 def _times_slower(seen: Together, share: float, as_if: Callable[[EngineProfile, float], EngineProfile]) -> float:
-    simulated_s = together([as_if(engine, share) for engine in seen.engines], seen.sent)
-    return sum(simulated_s) / sum(seen.took_s)
+    simulated = together([as_if(engine, share) for engine in seen.engines], seen.sent)
+    return sum(times.whole_s for times in simulated) / sum(seen.took_s)
