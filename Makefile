@@ -102,7 +102,7 @@ lock: ## write the lock files anew (needs uv)
 bundle-demo: setup ## make, verify and install a bundle of the starter pool without a network, and let it serve
 	@$(IN_VENV)/python -m benchmarks.bundle_demo
 
-validate-capacity: setup ## how far the simulator is off, against real vLLM (half an hour on a quiet machine)
+validate-capacity: setup ## how far the simulator is off, against real vLLM (three quarters of an hour on a quiet machine)
 	@$(IN_VENV)/python -m benchmarks.validate_capacity
 
 images: ## build the container images with docker, podman or buildah

@@ -3,8 +3,14 @@
 1. `profile`: single requests one by one, whose traces are the request trees, then `appliance capacity profile`.
 2. `measure`: the same questions under loads: direct, orchestrated and mixed, several rates up to beyond the knee, each
    twice, in mixed order.
-3. `report`: the simulator is given what was sent when (questions and due times) and asked for throughput, latencies and
-   the highest rate under an SLO. Beside each error stands how far the two measurements are from each other.
+3. `again`: as `profile`. A machine that is shared is not as fast all the time, so the loads stand between two profiles.
+4. `report`: the simulator is given what was sent when (questions and due times) and asked for throughput, latencies and
+   the highest rate under an SLO; it says the mean of what it says with either profile. Beside each error stands how far
+   the two measurements are from each other.
+
+How fast the machine is just now is told by a reference: the same calls to all engines at once, sent before and after
+each profile and between the loads. The report says both what the simulator says as it is, and what it says of a machine
+that is by so much slower or faster than it was for the profiles.
 
 Stages keep what they found below `--work`, so each can be run by itself on a quiet machine.
 """
@@ -23,6 +29,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from statistics import mean
 from typing import Any, Final
 
 from rich.console import Console
@@ -60,10 +67,17 @@ CONFIG: Final = ROOT / "config" / "starter.yaml"
 WORK: Final = ROOT / "var" / "validate-capacity"
 RESULTS: Final = ROOT / "benchmarks" / "results" / "validate-capacity.json"
 
-STAGES: Final = ("profile", "measure", "report")
+STAGES: Final = ("profile", "measure", "again", "report")
+BEFORE, AFTER = "profile.json", "profile-after.json"
+REFERENCE_FILE: Final = "references.jsonl"
+"""What the two profiles are kept as, and what the reference took then."""
 MODEL: Final = "starter-generalist"
 REPEATS: Final = 2
-SECONDS: Final = 14.0
+REFERENCES: Final = 3
+"""So many in a row: before and after a profile, and between two loads."""
+REFERENCE_CALLS, REFERENCE_TOKENS = 4, 64
+"""To each engine at once, and what each of them answers with."""
+SECONDS: Final = 16.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +103,19 @@ class Asked:
         return Dialogue(traffic, "auto", ((message,),), True, {"strategy": traffic})
 
 
+@dataclass(frozen=True, slots=True)
+class Reference:
+    """Calls whose number tells the model and the question."""
+
+    models: Sequence[str]
+
+    def dialogue(self, index: int) -> Dialogue:
+        """The one of this number."""
+        message = {"role": "user", "content": questions()[index % QUESTIONS]}
+        fields = {"max_tokens": REFERENCE_TOKENS, "temperature": 0, "ignore_eos": True, "skip_special_tokens": False}
+        return Dialogue("reference", self.models[index % len(self.models)], ((message,),), fields=fields)
+
+
 def questions() -> tuple[str, ...]:
     """In turn from all numbers of steps."""
     return tuple(problem.question for problem in suite.spread(suite.load(), QUESTIONS))
@@ -107,8 +134,26 @@ def warm_up(target: Target) -> None:
     asyncio.run(drive(target, [ClosedPhase("warm-up", 0.0, 5.0, 2)], asked))
 
 
-def stage_profile(running: Door, work: Path, effort: Sequence[str]) -> None:
-    """Single requests, then the profile."""
+def reference_s(target: Target) -> float:
+    """What the reference takes now: the mean time of its calls, several times in a row."""
+    models = [member.model for member in settings_of(CONFIG).pool]
+    dues = (0.0,) * (REFERENCE_CALLS * len(models))
+    records: list[RequestRecord] = []
+    for _ in range(REFERENCES):
+        records += asyncio.run(drive(target, [OpenPhase("reference", 0.0, 0.0, dues)], Reference(models)))
+    if failed := [record.error for record in records if not record.ok]:
+        raise SystemExit(f"the reference was not answered: {failed[0]}")
+    return mean(record.e2e_s for record in records)
+
+
+def note_reference(target: Target, work: Path, name: str) -> None:
+    """Beside the profile of this name."""
+    with (work / REFERENCE_FILE).open("a", encoding="utf-8") as file:
+        file.write(json.dumps({"profile": name, "seconds": reference_s(target)}) + "\n")
+
+
+def stage_profile(running: Door, work: Path, effort: Sequence[str], name: str = BEFORE) -> None:
+    """Single requests, then the profile, kept by this name."""
     target = Target(running.url, running.api_key)
     warm_up(target)
     for kind in (PASSTHROUGH, PLAN_EXECUTE_VERIFY):
@@ -116,7 +161,8 @@ def stage_profile(running: Door, work: Path, effort: Sequence[str]) -> None:
             (record,) = asyncio.run(drive(target, [OpenPhase("one", 0.0, 0.0, (0.0,))], Asked([(kind, n)])))
             if not record.ok:
                 raise SystemExit(f"question {n} was not answered: {record.error}")
-    command = ["appliance", "capacity", "profile", "--url", running.url, "--out", str(work / "profile.json")]
+    note_reference(target, work, name)
+    command = ["appliance", "capacity", "profile", "--url", running.url, "--out", str(work / name)]
     traces = ["--traces", str(2 * QUESTIONS)]
     key = work / "key"
     key.touch(0o600)
@@ -128,11 +174,12 @@ def stage_profile(running: Door, work: Path, effort: Sequence[str]) -> None:
         )
     finally:
         key.unlink()
+    note_reference(target, work, name)
 
 
-def profile_of(work: Path) -> Profile:
-    """The profile, with the tree of question n at place n. Traces come newest first."""
-    found = load_profile(work / "profile.json")
+def profile_of(work: Path, name: str = BEFORE) -> Profile:
+    """A profile, with the tree of question n at place n. Traces come newest first."""
+    found = load_profile(work / name)
     trees = {kind: tuple(reversed(each)) for kind, each in found.trees.items()}
     for kind in (PASSTHROUGH, PLAN_EXECUTE_VERIFY):
         if len(trees.get(kind, ())) != QUESTIONS:
@@ -155,11 +202,19 @@ def stage_measure(running: Door, work: Path, traffics: Sequence[str], seconds: f
     )
     order = [load for load in loads for _ in range(REPEATS - done[load.traffic, load.part])]
     random.Random(7).shuffle(order)
+    before_s = reference_s(target)
     for number, load in enumerate(order, 1):
         phase = OpenPhase("load", 0.0, seconds, tuple(at for at, _, _ in load.draws))
         asked = Asked([(kind, n) for _, kind, n in load.draws])
         records = asyncio.run(drive(target, [phase], asked, limits=Limits(120.0, 90.0)))
-        row = {"load": asdict(load), "measured": asdict(of_records(records)), "seconds": seconds}
+        after_s = reference_s(target)
+        row = {
+            "load": asdict(load),
+            "measured": asdict(of_records(records)),
+            "seconds": seconds,
+            "reference_s": (before_s + after_s) / 2,
+        }
+        before_s = after_s
         with (work / f"measured-{load.traffic}.jsonl").open("a", encoding="utf-8") as file:
             file.write(json.dumps(row) + "\n")
         found = of_records(records)
@@ -172,11 +227,17 @@ def stage_measure(running: Door, work: Path, traffics: Sequence[str], seconds: f
 
 def stage_report(work: Path) -> dict[str, Any]:
     """The table's figures."""
-    profile, found = profile_of(work), {}
+    profiles, found = profiles_of(work), {}
+    reference = mean(json.loads(line)["seconds"] for line in (work / REFERENCE_FILE).read_text().splitlines())
     for traffic in TRAFFIC:
         if rows := measured(work, traffic):
-            found[traffic] = compared(profile, traffic, rows)
+            found[traffic] = compared(profiles, traffic, rows, reference)
     return found
+
+
+def profiles_of(work: Path) -> tuple[Profile, ...]:
+    """That from before the loads, and that from after them where it was made."""
+    return tuple(profile_of(work, name) for name in (BEFORE, AFTER) if name == BEFORE or (work / name).exists())
 
 
 def measured(work: Path, traffic: str) -> list[dict[str, Any]]:
@@ -210,22 +271,31 @@ def main(arguments: Sequence[str] | None = None) -> None:
         parser.error(f"{min(strange)} is no stage; they are {', '.join(STAGES)}")
     options.work.mkdir(parents=True, exist_ok=True)
     os.environ["APPLIANCE_DATA_DIR"] = str(options.work / "data")  # traces of its own
-    if {"profile", "measure"} & set(stages):
+    if set(stages) - {"report"}:
         with _appliance() as running:
             if "profile" in stages:
-                for old in options.work.glob("measured-*.jsonl"):
-                    old.unlink()
+                for old in (
+                    *options.work.glob("measured-*.jsonl"),
+                    options.work / AFTER,
+                    options.work / REFERENCE_FILE,
+                ):
+                    old.unlink(missing_ok=True)
                 stage_profile(running, options.work, options.effort.split())
             if "measure" in stages:
                 stage_measure(running, options.work, options.traffic or list(TRAFFIC), options.seconds)
+            if "again" in stages:
+                stage_profile(running, options.work, options.effort.split(), AFTER)
     if "report" in stages:
         found = stage_report(options.work)
         about = {"wanted": WANTED, "questions": QUESTIONS, "machine": machine.describe()}
-        profile = profile_of(options.work)
-        engines = [asdict(engine) for engine in profile.engines]
-        document = {"traffic": found, "engines": engines, "profile": profile.digest, **about}
+        profiles = [
+            {"profile": profile.digest, "engines": [asdict(engine) for engine in profile.engines]}
+            for profile in profiles_of(options.work)
+        ]
+        document = {"traffic": found, "profiles": profiles, **about}
         RESULTS.write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")
-        Console(width=140).print(table(found))
+        for slowness, each in (("as in the profiles", "as_it_is"), ("as around each load", "at_its_speed")):
+            Console(width=140).print(table({name: of[each] for name, of in found.items()}, slowness))
 
 
 if __name__ == "__main__":

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from itertools import pairwise
 from statistics import mean
 from typing import Any, Final
@@ -17,18 +17,36 @@ BELOW: Final = 0.9
 WANTED: Final = {"throughput": 0.03, "e2e_mean": 0.05, "e2e_p99": 0.09, "ttft_mean": 0.10, "knee": 0.10}
 
 
-def compared(profile: Profile, traffic: str, rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
-    """One class of traffic: each rate, and the knee."""
+def compared(
+    profiles: Sequence[Profile], traffic: str, rows: Sequence[dict[str, Any]], reference_s: float
+) -> dict[str, Any]:
+    """One class of traffic: `as_it_is`, the simulator with these profiles; `at_its_speed`, the same of a machine that
+    was slower or faster around each load by what the reference took then, and `reference_s` beside the profiles.
+    """
+    return {
+        "as_it_is": _compared(profiles, traffic, rows, lambda _: 1.0),
+        "at_its_speed": _compared(profiles, traffic, rows, lambda row: float(row["reference_s"]) / reference_s),
+    }
+
+
+def _compared(
+    profiles: Sequence[Profile],
+    traffic: str,
+    rows: Sequence[dict[str, Any]],
+    slowness: Callable[[dict[str, Any]], float],
+) -> dict[str, Any]:
+    """Each rate, and the knee; the SLO is the first profile's, as it was for the loads."""
     points = []
     for part in LOADS:
         of_part = [row for row in rows if row["load"]["part"] == part]
         if not of_part:
             continue
-        said = of_part[0]["load"]
+        said, slow = of_part[0]["load"], list(map(slowness, of_part))
         load = Load(traffic, part, said["rate"], tuple((at, kind, n) for at, kind, n in said["draws"]))
         measured = [Figures(**row["measured"]) for row in of_part]
-        points.append({"part": part, "rate": load.rate, **_point(measured, predicted(profile, load))})
-    slo_s = slo_of(profile, traffic)
+        simulated = [[predicted(profile, load, each) for each in slow] for profile in profiles]
+        points.append({"part": part, "rate": load.rate, "slowness": slow, **_point(measured, simulated)})
+    slo_s = slo_of(profiles[0], traffic)
     measured_knee = crossing([(p["rate"], p["e2e_p95"]["measured"]) for p in points], slo_s)
     simulated_knee = crossing([(p["rate"], p["e2e_p95"]["simulated"]) for p in points], slo_s)
     knee = {"slo_p95_s": slo_s, "measured": measured_knee, "simulated": simulated_knee}
@@ -48,15 +66,20 @@ def compared(profile: Profile, traffic: str, rows: Sequence[dict[str, Any]]) -> 
     }
 
 
-def _point(measured: Sequence[Figures], simulated: Figures) -> dict[str, Any]:
-    found: dict[str, Any] = {"failed": [each.failed for each in measured], "simulated_failed": simulated.failed}
+def _point(measured: Sequence[Figures], simulated: Sequence[Sequence[Figures]]) -> dict[str, Any]:
+    found: dict[str, Any] = {
+        "failed": [each.failed for each in measured],
+        "simulated_failed": [each.failed for of_profile in simulated for each in of_profile],
+    }
     for name in ("throughput", "e2e_mean", "e2e_p95", "e2e_p99", "ttft_mean"):
         values = [getattr(each, name) for each in measured]
-        middle, said = mean(values), getattr(simulated, name)
+        by_profile = [mean(getattr(each, name) for each in of_profile) for of_profile in simulated]
+        middle, said = mean(values), mean(by_profile)
         spread = (max(values) - min(values)) / middle if middle else 0.0
         found[name] = {
             "measured": middle,
             "simulated": said,
+            "by_profile": by_profile,
             "error": said / middle - 1,
             "twice": spread,
         }
@@ -73,9 +96,9 @@ def crossing(points: Sequence[tuple[float, float]], slo_s: float) -> float | Non
     return None
 
 
-def table(found: dict[str, Any]) -> Table:
-    """Errors beside what was wanted, and beside measuring twice."""
-    title = "Simulated against measured: mean error (measured twice)"
+def table(found: dict[str, Any], fast: str) -> Table:
+    """Errors beside what was wanted, and beside measuring twice; the machine is as `fast` as this."""
+    title = f"Simulated against measured, the machine as fast {fast}: mean error (measured twice)"
     shown = Table(title=title, title_justify="left")
     for heading in ("", *(f"{name} ≤ {limit:.0%}" for name, limit in WANTED.items())):
         shown.add_column(heading)

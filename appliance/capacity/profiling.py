@@ -146,10 +146,9 @@ class Profiler:
         models = [subject.engine.model_id for subject in subjects]
         self._tokens |= {model_id: tokens_of(await self._counted(model_id)) for model_id in models}
         token_s = await self._server_tokens(models)
-        found = [
-            await self._profile(replace(subject.engine, server_token_s=token_s[subject.engine.model_id]))
-            for subject in subjects
-        ]
+        engines = [replace(subject.engine, server_token_s=token_s[subject.engine.model_id]) for subject in subjects]
+        seen = await self._observations(engines)
+        found = [_learnt(engine, seen[engine.model_id]) for engine in engines]
         door_s = self.door_s
         found = [_without(engine, door_s) for engine in found]
         devices: dict[str, list[int]] = {}
@@ -163,18 +162,31 @@ class Profiler:
                     found[place] = _sharing(found[place], share, threads)
         return tuple(found)
 
-    async def _profile(self, engine: EngineProfile) -> EngineProfile:
-        chosen, observations, began_s = loads(engine, self.effort.loads), list[Observation](), time.monotonic()
+    async def _observations(self, engines: Sequence[EngineProfile]) -> Mapping[str, Sequence[Observation]]:
+        """Of all loads of all engines, each load `repeats` times where there is time for that.
+
+        Every engine has its turn in each round: a machine that is faster for a while is so for all of them.
+        """
+        found: dict[str, list[Observation]] = {engine.model_id: [] for engine in engines}
+        spent_s = dict.fromkeys(found, 0.0)
         for repeat in range(self.effort.repeats):
-            order = list(chosen)
-            Random(self.effort.seed + repeat).shuffle(order)
-            for number, load in enumerate(order, 1):
-                self.tell(f"{engine.model_id}: load {number} of {len(order)}, time {repeat + 1}")
-                observations.append(_observed(await self._sent([(engine.model_id, load)])))
-            if time.monotonic() - began_s > self.effort.engine_s * (repeat + 1) / (repeat + 2):
-                break  # another time round would go beyond the limit
-        learnt = fit(engine, observations)
-        return replace(engine, step=learnt.step, call_s=learnt.call_s, server_s=learnt.server_s, source=Source.MEASURED)
+            for engine in engines:
+                model_id = engine.model_id
+                if spent_s[model_id] > self.effort.engine_s * repeat / (repeat + 1):
+                    continue  # another time round would go beyond the limit
+                began_s = time.monotonic()
+                found[model_id] += await self._round(engine, repeat)
+                spent_s[model_id] += time.monotonic() - began_s
+        return found
+
+    async def _round(self, engine: EngineProfile, repeat: int) -> Sequence[Observation]:
+        """All loads of one engine, in mixed order."""
+        order, found = list(loads(engine, self.effort.loads)), []
+        Random(self.effort.seed + repeat).shuffle(order)
+        for number, load in enumerate(order, 1):
+            self.tell(f"{engine.model_id}: load {number} of {len(order)}, time {repeat + 1}")
+            found.append(_observed(await self._sent([(engine.model_id, load)])))
+        return found
 
     async def _counted(self, model_id: str) -> tuple[int, int]:
         short, long = [_Ask(model_id, many, 1, next(self._seeds)) for many in PROBES]
@@ -248,6 +260,12 @@ class Profiler:
                 records = await self._sent([(engine.model_id, load) for engine in group])
                 seen.append(_together(group, records, door_s))
         return share_of_device(seen, lambda engine, share: _sharing(engine, share, threads))
+
+
+def _learnt(engine: EngineProfile, seen: Sequence[Observation]) -> EngineProfile:
+    """The engine with the costs that its observations tell."""
+    learnt = fit(engine, seen)
+    return replace(engine, step=learnt.step, call_s=learnt.call_s, server_s=learnt.server_s, source=Source.MEASURED)
 
 
 def _sharing(engine: EngineProfile, share: float, threads: int) -> EngineProfile:
