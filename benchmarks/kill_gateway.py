@@ -15,6 +15,7 @@ import argparse
 import asyncio
 import importlib
 import json
+import logging
 import os
 import random
 import signal
@@ -322,6 +323,7 @@ def main() -> None:
     parser.add_argument("--within-s", type=float, default=7_200, help="end sooner where that takes longer")
     parser.add_argument("--json", action="store_true", help="print the figures as JSON, and record nothing")
     arguments = parser.parse_args()
+    logging.getLogger("aiohttp.server").setLevel(logging.CRITICAL)  # the engines' callers are killed all the time
     if arguments.side_by_side > 1:
         result = several(arguments.kills, arguments.within_s, arguments.side_by_side, arguments.audit)
     else:

@@ -131,6 +131,27 @@ def test_what_tokens_take_of_a_server_is_told_from_what_calls_take() -> None:
     assert found.server_token_s == pytest.approx(0.0007, rel=0.01)
 
 
+def test_every_engine_has_its_turn_in_each_round() -> None:
+    pool = Pool([engine("a", kv_tokens=20_000), engine("b", kv_tokens=20_000)])
+    profiler, told = profiler_of(pool), list[str]()
+    profiler.effort, profiler.tell = Effort(8, 3, settles_s=0.0), told.append
+
+    profiled(pool, profiler=profiler)
+
+    rounds = [(line[0], line[-1]) for line in told if "load 1 of 8" in line]
+    assert rounds == [(name, time) for time in "123" for name in "ab"]
+
+
+def test_an_engine_whose_loads_take_long_is_not_measured_again() -> None:
+    pool = Pool([engine("a", kv_tokens=20_000), engine("b", kv_tokens=20_000)])
+    profiler, told = profiler_of(pool), list[str]()
+    profiler.effort, profiler.tell = Effort(8, 3, engine_s=0.0, settles_s=0.0), told.append
+
+    profiled(pool, profiler=profiler)
+
+    assert [line[0] for line in told if "load 1 of 8" in line] == ["a", "b"]
+
+
 def test_a_server_that_does_not_tell_is_taken_to_do_nothing_for_tokens() -> None:
     pool = Pool([engine(max_num_seqs=16, kv_tokens=20_000)])
     profiler = profiler_of(pool)
