@@ -19,11 +19,13 @@ import logging
 import os
 import random
 import signal
+import socket
 import sqlite3
 import subprocess
 import sys
 import tempfile
 import time
+import traceback
 from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, ExitStack, asynccontextmanager, closing, suppress
@@ -54,6 +56,9 @@ CALLERS = 8
 LIVES_S = (0.02, 0.25)
 """A gateway is killed at a random moment of this span after its first answer."""
 LIMIT_S = 60.0
+DIED = "why-a-gateway-ended.txt"
+PORTS = range(20_000, 32_000)
+"""Below those that the system gives to connections: one of them might have the gateway's when it is started again."""
 SEED = 11
 ANSWER = "There are seventy nine pens left in the box on the table."
 
@@ -109,9 +114,12 @@ def _forking(config: Path, ask: int, told: int) -> None:
         port, engines = orjson.loads(os.read(ask, size))
         pid = os.fork()
         if pid == 0:
-            with suppress(BaseException):
+            try:
                 asyncio.run(_gateway(lineup, port, engines))
-            os._exit(1)
+            except BaseException:
+                (config.parent / DIED).write_text(traceback.format_exc(), encoding="utf-8")
+            finally:
+                os._exit(1)
         os.write(told, pid.to_bytes(8, "big"))
 
 
@@ -158,7 +166,7 @@ async def _life(pid: int, port: int, pool: Pool, draw: random.Random) -> list[As
     asked, answered = list[Asked](), asyncio.Event()
     connector = aiohttp.TCPConnector(limit=CALLERS)
     async with aiohttp.ClientSession(f"http://127.0.0.1:{port}", connector=connector) as session:
-        await _healthy(session)
+        await _healthy(session, pool)
         headers = {"authorization": f"Bearer {(pool.data_dir / 'api-key').read_text().split()[0]}"}
         callers = [
             asyncio.create_task(_calls(session, headers, asked, answered, random.Random(draw.random())))
@@ -172,21 +180,21 @@ async def _life(pid: int, port: int, pool: Pool, draw: random.Random) -> list[As
     return asked
 
 
-async def _healthy(session: aiohttp.ClientSession) -> None:
-    deadline_s = time.monotonic() + LIMIT_S
-    while time.monotonic() < deadline_s:
+async def _healthy(session: aiohttp.ClientSession, pool: Pool) -> None:
+    deadline_s, died = time.monotonic() + LIMIT_S, pool.config.parent / DIED
+    while time.monotonic() < deadline_s and not died.exists():
         with suppress(aiohttp.ClientError):
             async with session.get("/health") as reply:
                 if reply.status == 200:
                     return
         await asyncio.sleep(0.005)
-    raise AssertionError("the gateway did not start")
+    raise SystemExit(f"the gateway did not start: {died.read_text() if died.exists() else 'it hangs'}")
 
 
 async def _recovered(port: int, pool: Pool) -> None:
     """The journal's pages are gone once everything that was left is in the ledger."""
     async with aiohttp.ClientSession(f"http://127.0.0.1:{port}") as session:
-        await _healthy(session)
+        await _healthy(session, pool)
     deadline_s = time.monotonic() + LIMIT_S
     while time.monotonic() < deadline_s:
         with closing(sqlite3.connect(pool.data_dir / "journal.sqlite")) as journal:
@@ -283,10 +291,19 @@ def _audit(pool: Pool) -> str:
     return "; ".join(told)
 
 
+def _free_port(draw: random.Random) -> int:
+    while True:
+        port = draw.choice(PORTS)
+        with suppress(OSError), socket.socket() as probe:
+            probe.bind(("127.0.0.1", port))
+            return port
+
+
 def run(kills: int, within_s: float, seed: int, audit: str) -> dict[str, Any]:
     """All of it in a temporary directory."""
     with tempfile.TemporaryDirectory() as folder:
         pool = make_pool(Path(folder))
+        pool.settings["server"]["port"] = _free_port(random.Random(seed))
         pool.settings["ledger"] = {"keep_content": False, "audit": {"mode": audit}}
         pool.write()
         forker = Forker(pool.config)
