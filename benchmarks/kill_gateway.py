@@ -192,7 +192,7 @@ async def _healthy(session: aiohttp.ClientSession, pool: Pool) -> None:
 
 
 async def _recovered(port: int, pool: Pool) -> None:
-    """The journal's pages are gone once everything that was left is in the ledger."""
+    """A gateway answers once everything that was left is in the ledger, or ten seconds later."""
     async with aiohttp.ClientSession(f"http://127.0.0.1:{port}") as session:
         await _healthy(session, pool)
     deadline_s = time.monotonic() + LIMIT_S

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterable, Sequence
 from contextlib import closing
 from pathlib import Path
@@ -11,11 +12,14 @@ import structlog
 from appliance.bootstrap.traces import CountedTraces
 from appliance.domain.usage import PassThroughSink
 from appliance.ledger.interrupted import pass_through_of, trace_of
-from appliance.ledger.journal import JournalFile
+from appliance.ledger.journal import JournalFile, LeftPage
 from appliance.ledger.trace_store import TraceStore
 from appliance.ledger.unrecorded import seen
 
 _log = structlog.get_logger(__name__)
+
+_AT_ONCE = 256
+"""Traces that are saved together share a transaction."""
 
 
 async def save_interrupted(
@@ -37,24 +41,33 @@ async def save_interrupted(
 
 async def _save(journal: JournalFile, store: TraceStore, sink: CountedTraces, usage: PassThroughSink) -> int:
     saved = 0
-    for left in journal.left:
-        page = journal.page_of(left)
-        call = pass_through_of(left.events, left.heard_unix_s)
-        trace = None if call else trace_of(left.events, left.heard_unix_s)
-        found = call or trace
-        try:
-            if found is not None and not await store.has(found.trace_id):
-                saved += 1
-                if call is not None:
-                    usage.record_pass_through(call, page.tear_out)
-                    continue
-                assert trace is not None
-                await sink.save(trace)
-        except Exception as failure:  # whatever the ledger raises: the appliance can answer without it
-            _log.error("an interrupted request's trace was not saved", kind=type(failure).__name__)
-            continue
-        page.tear_out()
+    for begin in range(0, len(journal.left), _AT_ONCE):
+        some = journal.left[begin : begin + _AT_ONCE]
+        saved += sum(await asyncio.gather(*(_save_page(journal, left, store, sink, usage) for left in some)))
     return saved
+
+
+async def _save_page(
+    journal: JournalFile, left: LeftPage, store: TraceStore, sink: CountedTraces, usage: PassThroughSink
+) -> bool:
+    """Whether its trace was new."""
+    page = journal.page_of(left)
+    call = pass_through_of(left.events, left.heard_unix_s)
+    trace = None if call else trace_of(left.events, left.heard_unix_s)
+    found, new = call or trace, False
+    try:
+        if found is not None and not await store.has(found.trace_id):
+            new = True
+            if call is not None:
+                usage.record_pass_through(call, page.tear_out)
+                return True
+            assert trace is not None
+            await sink.save(trace)
+    except Exception as failure:  # whatever the ledger raises: the appliance can answer without it
+        _log.error("an interrupted request's trace was not saved", kind=type(failure).__name__)
+        return new
+    page.tear_out()
+    return new
 
 
 async def save_unrecorded(left: Sequence[bytes], store: TraceStore, sink: CountedTraces, usage: PassThroughSink) -> int:
@@ -65,8 +78,10 @@ async def save_unrecorded(left: Sequence[bytes], store: TraceStore, sink: Counte
     for request in missing:
         if request.call is not None:
             usage.record_pass_through(request.call)
-        else:
-            await sink.save(request.trace)
+    traces = [request.trace for request in missing if request.call is None]
+    for begin in range(0, len(traces), _AT_ONCE):
+        await asyncio.gather(*map(sink.save, traces[begin : begin + _AT_ONCE]))
+    await store.settled()
     if missing:
         _log.warning("requests that only the audit chain knew were brought into the ledger", requests=len(missing))
     return len(missing)

@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, Coroutine
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 from appliance.bootstrap.demand_tally import DemandTally
 from appliance.bootstrap.ending import ended
@@ -17,6 +17,9 @@ from appliance.coordinator.coordinator import Coordinator
 from appliance.dispatch.dispatcher import Dispatcher
 from appliance.engines.client import EngineClient
 from appliance.telemetry.metrics import Metrics
+
+SAVES_FIRST_S: Final = 10.0
+"""A database that hangs must not keep the appliance from answering."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,16 +60,28 @@ class RequestPath:
         return self._answering
 
     async def start(self) -> None:
-        """Answer at once; then see to what earlier runs left."""
+        """See to what earlier runs left, then answer; at the latest after `SAVES_FIRST_S`, and see to the rest meanwhile.
+
+        A process that ends again and again, soon after it started, would else leave more each time than the next one
+        brings into the ledger, until the audit chain's last part, which is all that is looked at, has it no more.
+        """
         parts = self.parts
-        self._answering = asyncio.create_task(parts.server.serve(), name="gateway")
-        for save in parts.save_left:  # before what is too old is deleted, which it would take for missing
-            await save()
+        saving = asyncio.create_task(self._save_left(), name="what was left")
+        try:
+            await asyncio.wait({saving}, timeout=SAVES_FIRST_S)
+            self._answering = asyncio.create_task(parts.server.serve(), name="gateway")
+            await saving  # before what is too old is deleted, which it would take for missing
+        finally:
+            saving.cancel()
         background = parts.background
         if parts.upkeep is not None:
             await parts.upkeep.once()
             background = (*background, parts.upkeep.run)
         self._background += [asyncio.create_task(run()) for run in background]
+
+    async def _save_left(self) -> None:
+        for save in self.parts.save_left:
+            await save()
 
     async def caught_up(self) -> None:
         """It reads the fleet itself, so it is never behind."""
