@@ -60,7 +60,7 @@ class RequestPath:
         return self._answering
 
     async def start(self) -> None:
-        """See to what earlier runs left, then answer; at the latest after `SAVES_FIRST_S`, and see to the rest meanwhile.
+        """See to what earlier runs left, then answer; at the latest after `SAVES_FIRST_S`, with the rest still to do.
 
         A process that ends again and again, soon after it started, would else leave more each time than the next one
         brings into the ledger, until the audit chain's last part, which is all that is looked at, has it no more.
