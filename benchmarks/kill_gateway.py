@@ -35,6 +35,7 @@ from typing import Any
 
 import aiohttp
 import orjson
+import psutil
 from rich.console import Console
 
 from appliance.bootstrap.auditing import read_key
@@ -177,6 +178,8 @@ async def _life(pid: int, port: int, pool: Pool, draw: random.Random) -> list[As
         await asyncio.sleep(draw.uniform(*LIVES_S))
         os.kill(pid, signal.SIGKILL)
         await asyncio.gather(*callers)
+    while psutil.pid_exists(pid):  # noqa: ASYNC110 (it holds the data directory until the kernel has taken it apart)
+        await asyncio.sleep(0.005)
     return asked
 
 
