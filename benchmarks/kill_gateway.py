@@ -117,7 +117,7 @@ def _forking(config: Path, ask: int, told: int) -> None:
         if pid == 0:
             try:
                 asyncio.run(_gateway(lineup, port, engines))
-            except BaseException:
+            except BaseException:  # whatever it was: the process ends here, and its reason would end with it
                 (config.parent / DIED).write_text(traceback.format_exc(), encoding="utf-8")
             finally:
                 os._exit(1)

@@ -44,7 +44,8 @@ def _compared(
         said, slow = of_part[0]["load"], list(map(slowness, of_part))
         load = Load(traffic, part, said["rate"], tuple((at, kind, n) for at, kind, n in said["draws"]))
         measured = [Figures(**row["measured"]) for row in of_part]
-        simulated = [[predicted(profile, load, each) for each in slow] for profile in profiles]
+        at_speed = [{each: predicted(profile, load, each) for each in set(slow)} for profile in profiles]
+        simulated = [[of_profile[each] for each in slow] for of_profile in at_speed]
         points.append({"part": part, "rate": load.rate, "slowness": slow, **_point(measured, simulated)})
     slo_s = slo_of(profiles[0], traffic)
     measured_knee = crossing([(p["rate"], p["e2e_p95"]["measured"]) for p in points], slo_s)

@@ -72,7 +72,7 @@ class RequestPath:
             self._answering = asyncio.create_task(parts.server.serve(), name="gateway")
             await saving  # before what is too old is deleted, which it would take for missing
         finally:
-            saving.cancel()
+            await ended(saving)
         background = parts.background
         if parts.upkeep is not None:
             await parts.upkeep.once()
