@@ -3,9 +3,11 @@
     python benchmarks/oracle.py                # both places, about ten minutes
     python benchmarks/oracle.py --only mock
 
-Each tool measures twice, in turn, against a mock engine whose times are fixed and against the starter pool (real vLLM
-behind the gateway). AIPerf lives in an environment of its own below `.venv-peers/`, made from a hash-locked file the
-first time (1.2 GB). The figures are recorded in `results/oracle.json`; exit code 1 where a mean is more than 3% apart.
+Against a mock engine whose times are fixed the tools measure in turn. Against the starter pool (real vLLM behind the
+gateway) they measure at the same time, each with half of the load: one after the other, they would be told apart by
+what the machine did meanwhile, AIPerf's own processes included. AIPerf lives in an environment of its own below
+`.venv-peers/`, made from a hash-locked file the first time (1.2 GB). The figures are recorded in `results/oracle.json`;
+exit code 1 where a mean is more than 3% apart.
 """
 
 from __future__ import annotations
@@ -13,10 +15,13 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import random
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -34,6 +39,7 @@ from appliance.bench.dialogue import Dialogue, OpenPhase  # noqa: E402
 from appliance.bench.metrics import figures  # noqa: E402
 from appliance.bench.mock_engine import MODEL  # noqa: E402
 from appliance.bench.processes import Load, drive_apart  # noqa: E402
+from appliance.bench.records import RequestRecord  # noqa: E402
 from appliance.bench.self_check import mock_engine  # noqa: E402
 from benchmarks import machine  # noqa: E402
 from benchmarks.relay.contestants import environment  # noqa: E402
@@ -45,7 +51,9 @@ CONFIG: Final = ROOT / "config" / "starter.yaml"
 TOKENIZER: Final = ROOT / "models" / "starter" / "weights" / MODEL
 AIM: Final = 0.03
 FIRST_S: Final = 0.05
-ROUNDS: Final = 2
+ROUNDS: Final = 3
+STARTS_S: Final = 40.0
+"""AIPerf sends its first request so long after its start at most."""
 SEED: Final = 13
 METRICS: Final = {
     "ttft_s": ("time_to_first_token", 0.001),
@@ -82,9 +90,21 @@ class Trial:
     questions: Questions
 
 
+@dataclass(frozen=True, slots=True)
+class Told:
+    """What AIPerf says of its run, and the wall-clock seconds of its first and its last request."""
+
+    means: Means
+    first_s: float
+    last_s: float
+
+
 def ours(trial: Trial) -> Means:
     """`appliance bench`."""
-    records = drive_apart(Load(trial.target, (trial.phase,), trial.questions)).records
+    return _means(drive_apart(Load(trial.target, (trial.phase,), trial.questions)).records)
+
+
+def _means(records: Sequence[RequestRecord]) -> Means:
     found = figures(records)
     if found.failed:
         raise SystemExit(f"{found.failed} requests had no answer: {found.errors}")
@@ -100,7 +120,7 @@ def ours(trial: Trial) -> Means:
     }
 
 
-def aiperf(trial: Trial) -> Means:
+def aiperf(trial: Trial) -> Told:
     """AIPerf, with the requests' own bytes as a schedule."""
     with tempfile.TemporaryDirectory() as directory:
         place = Path(directory)
@@ -121,19 +141,43 @@ def aiperf(trial: Trial) -> Means:
         if done.returncode:
             raise SystemExit(f"aiperf ended with {done.returncode}: {done.stdout[-2000:]}{done.stderr[-2000:]}")
         told = json.loads((place / "out" / "profile_export_aiperf.json").read_text(encoding="utf-8"))
+        lines = (place / "out" / "profile_export.jsonl").read_text(encoding="utf-8").splitlines()
     if told["request_count"]["avg"] != len(trial.phase.dues_s):
         raise SystemExit(f"aiperf sent {told['request_count']['avg']:g} of {len(trial.phase.dues_s)} requests")
-    return {name: told[theirs]["avg"] * scale for name, (theirs, scale) in METRICS.items()}
+    starts_s = [json.loads(line)["metadata"]["request_start_ns"] / 1e9 for line in lines]
+    means = {name: told[theirs]["avg"] * scale for name, (theirs, scale) in METRICS.items()}
+    return Told(means, min(starts_s), max(starts_s))
 
 
-def measured(trial: Trial) -> dict[str, Any]:
-    """Both tools in turn; how far their means are apart, and how far each is from itself."""
-    found: dict[str, list[Means]] = {"ours": [], "aiperf": []}
-    tools: dict[str, Callable[[Trial], Means]] = {"ours": ours, "aiperf": aiperf}
-    for _ in range(ROUNDS):
-        for name, tool in tools.items():
-            found[name].append(tool(trial))
-    rows = {name: _row([m[name] for m in found["ours"]], [m[name] for m in found["aiperf"]]) for name in METRICS}
+def in_turn(trial: Trial) -> tuple[Means, Means]:
+    """Ours, then AIPerf's."""
+    return ours(trial), aiperf(trial).means
+
+
+def at_once(trial: Trial) -> tuple[Means, Means]:
+    """Ours and AIPerf's, both at work: of our requests, those that were due while AIPerf sent its own."""
+    per_s, lasts_s = len(trial.phase.dues_s) / trial.phase.ends_s, trial.phase.ends_s + STARTS_S
+    around = OpenPhase("around", 0.0, lasts_s, jittered(per_s, lasts_s, seed=SEED + 1))
+    with ThreadPoolExecutor(1) as pool:
+        telling = pool.submit(aiperf, trial)
+        driven = drive_apart(Load(trial.target, (around,), trial.questions))
+        told = telling.result()
+    begins_s = time.time() - time.monotonic() + driven.begins_s
+    if not begins_s <= told.first_s <= told.last_s <= begins_s + lasts_s:
+        raise SystemExit(f"aiperf was not at work within {lasts_s:g} s of its start; nothing was recorded")
+    return _means([r for r in driven.records if told.first_s <= begins_s + r.due_s <= told.last_s]), told.means
+
+
+def jittered(per_s: float, duration_s: float, *, seed: int) -> tuple[float, ...]:
+    """One request in each interval of `1 / per_s` seconds, at random within it: the same number in any window."""
+    random_ = random.Random(seed)
+    return tuple((index + random_.random()) / per_s for index in range(int(per_s * duration_s)))
+
+
+def measured(trial: Trial, both: Callable[[Trial], tuple[Means, Means]]) -> dict[str, Any]:
+    """Both tools; how far their means are apart, and how far each is from itself."""
+    found = [both(trial) for _ in range(ROUNDS)]
+    rows = {name: _row([mine[name] for mine, _ in found], [theirs[name] for _, theirs in found]) for name in METRICS}
     return {"requests": len(trial.phase.dues_s), "metrics": rows}
 
 
@@ -153,7 +197,7 @@ def on_the_mock() -> dict[str, Any]:
     """Streams of 32 tokens, 50 a second, after a wait."""
     with mock_engine(FIRST_S) as url:
         phase = OpenPhase("mock", 0.0, 20.0, poisson(10, 10, 20, seed=SEED))
-        found = measured(Trial(Target(url), phase, Questions(("tick",), {"max_tokens": 32, "seed": 50})))
+        found = measured(Trial(Target(url), phase, Questions(("tick",), {"max_tokens": 32, "seed": 50})), in_turn)
     # What the mock does, so that the two are not only held against each other.
     return {**found, "true": {"ttft_s": FIRST_S, "itl_s": 1 / 50, "request_latency_s": FIRST_S + 31 / 50}}
 
@@ -163,14 +207,14 @@ def on_the_pool() -> dict[str, Any]:
     texts = tuple(problem.question for problem in load() if problem.steps == 0)
     fields = {"max_tokens": 64, "min_tokens": 64, "temperature": 0}
     with running_appliance(CONFIG) as running:
-        phase = OpenPhase("pool", 0.0, 30.0, poisson(4, 4, 30, seed=SEED))
-        return measured(Trial(Target(running.url, running.api_key), phase, Questions(texts, fields)))
+        phase = OpenPhase("pool", 0.0, 60.0, jittered(2, 60, seed=SEED))
+        return measured(Trial(Target(running.url, running.api_key), phase, Questions(texts, fields)), at_once)
 
 
 def table_of(place: str, found: Mapping[str, Any]) -> Table:
     """One row a metric."""
     table = Table(title=f"{place}: appliance bench ÷ AIPerf, {found['requests']} requests, means of {ROUNDS} runs each")
-    for heading in ("", "ours", "AIPerf", "ratio", "ours twice", "AIPerf twice", ""):
+    for heading in ("", "ours", "AIPerf", "ratio", "ours again", "AIPerf again", ""):
         table.add_column(heading, justify="right")
     for name, row in found["metrics"].items():
         means = (sum(row[tool]) / ROUNDS for tool in ("ours", "aiperf"))
