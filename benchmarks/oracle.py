@@ -207,7 +207,7 @@ def on_the_pool() -> dict[str, Any]:
     texts = tuple(problem.question for problem in load() if problem.steps == 0)
     fields = {"max_tokens": 64, "min_tokens": 64, "temperature": 0}
     with running_appliance(CONFIG) as running:
-        phase = OpenPhase("pool", 0.0, 60.0, jittered(2, 60, seed=SEED))
+        phase = OpenPhase("pool", 0.0, 80.0, jittered(1.25, 80, seed=SEED))
         return measured(Trial(Target(running.url, running.api_key), phase, Questions(texts, fields)), at_once)
 
 
