@@ -17,7 +17,7 @@ def test_figures_report_and_picture(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     bench.write([result(), result()], record, picture)
     document = json.loads(record.read_text())
     assert document["machine"]["cores"] == 2
-    assert [one["highest_rate_kept_per_s"] for one in document["results"]] == [20.0, 20.0]
+    assert [one["highest_rate_kept_per_s"] for one in document["results"]] == [None, None]
     assert document["results"][0]["figures"][0]["requests"] == 20
     assert "records" not in document["results"][0]
     assert (tmp_path / "report.html").read_text().count("<h1>small</h1>") == 2

@@ -39,14 +39,14 @@ def latency_chart(result: Result, figure: Figure) -> str:
 
 
 def highest_rate_kept(result: Result) -> float | None:
-    """The highest offered rate up to which all objectives of all requests are kept; None where not even the lowest."""
-    rows = {row.phase: row.figures for row in result.rows() if row.kind == EVERYTHING}
+    """The highest offered rate up to which all objectives are kept, those of each kind too; None: not at the lowest."""
+    rows = list(result.rows())
     best = None
     for span in sorted(result.header.phases, key=lambda span: span.offered_per_s or 0.0):
         if not span.counts or not span.offered_per_s:
             continue
-        figures = rows[span.name]
-        if figures.failed or not all(kept.kept for kept in figures.objectives):
+        found = [row.figures for row in rows if row.phase == span.name]
+        if any(f.failed or not all(objective.kept for objective in f.objectives) for f in found):
             break
         best = span.offered_per_s
     return best

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import re
 import xml.etree.ElementTree as ElementTree
+from collections.abc import Mapping
 from dataclasses import replace
 
 from appliance.bench.objective import Figure
 from appliance.bench.report.curves import highest_rate_kept, latency_chart
 from appliance.bench.report.page import page
+from appliance.bench.result import Result
 from appliance.bench.trees import tree_figures, tree_of
 from tests.bench.made import record
 from tests.bench.test_result import result
@@ -40,9 +42,25 @@ def test_one_rate_is_no_curve() -> None:
 
 
 def test_the_highest_rate_that_keeps_everything() -> None:
-    all_good, sweep = result(), result().records
+    all_good = _with({"": {"e2e_p95_s": 0.5}})
+    sweep = all_good.records
     assert highest_rate_kept(all_good) == 20.0
     late = tuple(r if r.phase != "steady@20" else record(r.index, phase=r.phase, ended_s=99.0) for r in sweep)
     assert highest_rate_kept(replace(all_good, records=late)) == 10.0
     failed = tuple(replace(r, error="lost") if r.index == 10 else r for r in sweep)
     assert highest_rate_kept(replace(all_good, records=failed)) is None
+
+
+def test_a_rate_at_which_one_kind_misses_its_own_objective_is_too_high() -> None:
+    good = _with({"": {"e2e_p95_s": 99.0}, "easy": {"e2e_p95_s": 0.5}})
+    assert highest_rate_kept(good) == 20.0
+    late = tuple(
+        replace(r, ended_s=r.due_s + 9.0) if (r.phase, r.kind) == ("steady@20", "easy") else r for r in good.records
+    )
+    assert highest_rate_kept(replace(good, records=late)) == 10.0
+    assert highest_rate_kept(result()) is None  # its hard ones are too late at every rate
+
+
+def _with(objectives: Mapping[str, Mapping[str, float]]) -> Result:
+    made = result()
+    return replace(made, header=replace(made.header, objectives=objectives))
