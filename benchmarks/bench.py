@@ -19,7 +19,7 @@ if str(ROOT) not in sys.path:  # also run as a plain script
 from rich.console import Console  # noqa: E402
 
 from appliance.bench.objective import Figure  # noqa: E402
-from appliance.bench.report.curves import highest_rate_kept, latency_chart  # noqa: E402
+from appliance.bench.report.curves import highest_rate_kept, latency_chart, what_holds  # noqa: E402
 from appliance.bench.report.page import page  # noqa: E402
 from appliance.bench.result import Result, read_result  # noqa: E402
 from appliance.bench.self_check import kept  # noqa: E402
@@ -60,9 +60,7 @@ def write(results: list[Result], record: Path, picture: Path | None) -> None:
         picture.write_text(standing_alone(latency_chart(results[-1], Figure("e2e", "p95"))) + "\n", encoding="utf-8")
     console = Console()
     for result in results:
-        highest = highest_rate_kept(result)
-        said = "not even at the lowest rate" if highest is None else f"up to {highest:.3g} requests a second"
-        console.print(f"{result.header.scenario}: all objectives are kept {said}")
+        console.print(f"{result.header.scenario}: {what_holds(result)}")
     console.print(f"report in {REPORT}, figures in {record}")
 
 

@@ -12,6 +12,7 @@ from rich.text import Text
 from appliance.bench.comparison import Judged, Ratio
 from appliance.bench.driver import Progress
 from appliance.bench.metrics import Figures, Summary
+from appliance.bench.report.curves import what_holds
 from appliance.bench.result import Result, Row
 from appliance.bench.self_check import MOST_BIAS_S, REQUIRED_CHUNKS_S, SelfCheck
 
@@ -108,6 +109,8 @@ def _notes(result: Result, rows: Sequence[Row]) -> list[tuple[str, str]]:
             found += [(f"{number} × {error}", "red") for error, number in row.figures.errors.items()]
             lag = row.figures.metrics["lag"]
             found.append((f"the generator was late by {_ms(lag, 'p50')} ms at p50, {_ms(lag, 'p99')} at p99", "dim"))
+    if holds := what_holds(result):
+        found.append((holds, "bold"))
     check = result.header.check
     if check is None:
         found.append(("unchecked: nobody knows what the generator itself added", "yellow"))

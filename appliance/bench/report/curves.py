@@ -40,16 +40,46 @@ def latency_chart(result: Result, figure: Figure) -> str:
 
 def highest_rate_kept(result: Result) -> float | None:
     """The highest offered rate up to which all objectives are kept, those of each kind too; None: not at the lowest."""
-    rows = list(result.rows())
     best = None
-    for span in sorted(result.header.phases, key=lambda span: span.offered_per_s or 0.0):
-        if not span.counts or not span.offered_per_s:
-            continue
-        found = [row.figures for row in rows if row.phase == span.name]
-        if any(f.failed or not all(objective.kept for objective in f.objectives) for f in found):
+    for span in _swept(result):
+        if _misses(result, span):
             break
         best = span.offered_per_s
     return best
+
+
+def what_holds(result: Result) -> str:
+    """A sentence: up to which rate all objectives are kept, and what is missed above it. Empty without objectives or a sweep."""
+    swept = _swept(result)
+    if len(swept) < 2 or not any(result.header.objectives.values()):
+        return ""
+    highest = highest_rate_kept(result)
+    held = "" if highest is None else f"all objectives are kept up to {highest:.3g} requests a second"
+    for span in swept:
+        if missed := _misses(result, span):
+            at = "at the lowest rate" if highest is None else "then"
+            return f"{held}{'; ' if held else ''}{at}, {span.offered_per_s:.3g} a second: {', '.join(missed)}"
+    return f"{held}, the highest rate of the sweep"
+
+
+def _swept(result: Result) -> list[Span]:
+    """Phases that count, by the rate that was offered."""
+    spans = [span for span in result.header.phases if span.counts and span.offered_per_s]
+    return sorted(spans, key=lambda span: span.offered_per_s or 0.0)
+
+
+def _misses(result: Result, span: Span) -> list[str]:
+    """What a phase did not keep, in words."""
+    found = []
+    for row in (row for row in result.rows() if row.phase == span.name and row.figures.requests):
+        if row.kind == EVERYTHING and row.figures.failed:
+            found.append(f"{row.figures.failed} of {row.figures.requests} requests failed")
+        for kept in row.figures.objectives:
+            if not kept.kept:
+                figure = kept.objective.figure.name
+                value = "no value" if kept.value_s is None else f"{kept.value_s:.3g} s"
+                found.append(f"{row.kind or 'all'}: {figure} {value}, not {kept.objective.bound_s:g}")
+    return found
 
 
 def _spots(result: Result, spans: Sequence[Span], kind: str, figure: Figure) -> tuple[Spot, ...]:

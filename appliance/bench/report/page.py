@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from appliance.bench.report.curves import FIGURES, highest_rate_kept, latency_chart
+from appliance.bench.report.curves import FIGURES, latency_chart, what_holds
 from appliance.bench.result import Result
 from appliance.bench.self_check import REQUIRED_CHUNKS_S
 from appliance.plots.style import style
@@ -29,7 +29,7 @@ def page(*results: Result) -> str:
                 "result": result,
                 "rows": [row for row in result.rows() if row.figures.requests],
                 "charts": [chart for figure in FIGURES if (chart := latency_chart(result, figure))],
-                "highest": highest_rate_kept(result),
+                "holds": what_holds(result),
             }
             for result in results
         ],

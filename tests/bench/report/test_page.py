@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 from appliance.bench.objective import Figure
-from appliance.bench.report.curves import highest_rate_kept, latency_chart
+from appliance.bench.report.curves import highest_rate_kept, latency_chart, what_holds
 from appliance.bench.report.page import page
 from appliance.bench.result import Result
 from appliance.bench.trees import tree_figures, tree_of
@@ -58,7 +58,17 @@ def test_a_rate_at_which_one_kind_misses_its_own_objective_is_too_high() -> None
         replace(r, ended_s=r.due_s + 9.0) if (r.phase, r.kind) == ("steady@20", "easy") else r for r in good.records
     )
     assert highest_rate_kept(replace(good, records=late)) == 10.0
+    holds = what_holds(replace(good, records=late))
+    assert holds.startswith("all objectives are kept up to 10 requests a second; then, 20 a second: ")
+    assert holds.endswith("easy: e2e_p95_s 9 s, not 0.5")
+
+
+def test_what_holds_in_a_sentence() -> None:
     assert highest_rate_kept(result()) is None  # its hard ones are too late at every rate
+    assert what_holds(result()) == "at the lowest rate, 10 a second: hard: e2e_p95_s 0.31 s, not 0.2"
+    whole = what_holds(_with({"": {"e2e_p95_s": 0.5}}))
+    assert whole == "all objectives are kept up to 20 requests a second, the highest rate of the sweep"
+    assert what_holds(_with({})) == ""
 
 
 def _with(objectives: Mapping[str, Mapping[str, float]]) -> Result:
