@@ -49,7 +49,7 @@ def highest_rate_kept(result: Result) -> float | None:
 
 
 def what_holds(result: Result) -> str:
-    """A sentence: up to which rate all objectives are kept, and what is missed above it. Empty without objectives or a sweep."""
+    """Up to which rate all objectives are kept, and what is missed above it. Empty without objectives or a sweep."""
     swept = _swept(result)
     if len(swept) < 2 or not any(result.header.objectives.values()):
         return ""
