@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from math import isfinite
 
 from rich.console import Group, RenderableType
 from rich.table import Table
@@ -12,6 +11,7 @@ from rich.text import Text
 from appliance.capacity.advice import Advice, LeftOut
 from appliance.capacity.expense import Band
 from appliance.capacity.option import Option
+from appliance.plots.frame import plain
 
 
 def advice_view(advice: Advice) -> RenderableType:
@@ -36,18 +36,13 @@ def advice_view(advice: Advice) -> RenderableType:
 
 def span(band: Band) -> str:
     """A figure with its band."""
-    return f"{seconds(band.expected)} ({seconds(band.low)} – {seconds(band.high)})"
+    return f"{plain(band.expected)} ({plain(band.low)} – {plain(band.high)})"
 
 
 def headroom(option: Option, rate_per_s: float) -> str:
     """By how much the rate may grow, and by how much it surely may not."""
     held, missed = option.headroom(rate_per_s)
     return f"{held:+.0%} or more" if missed is None else f"{held:+.0%} – {missed:+.0%}"
-
-
-def seconds(value: float) -> str:
-    """Three digits; a request without an answer takes for ever."""
-    return f"{value:.3g}" if isfinite(value) else "∞"
 
 
 def _options(advice: Advice) -> Table:
@@ -64,9 +59,8 @@ def _options(advice: Advice) -> Table:
             layout.team.name,
             *(span(band) for band in option.latency.values()),
             headroom(option, advice.question.load.rate_per_s),
-            f"{option.expense.money:.3g}",
-            f"{option.expense.energy_wh.expected:.3g} ({option.expense.energy_wh.low:.3g} – "
-            f"{option.expense.energy_wh.high:.3g})",
+            plain(option.expense.money),
+            span(option.expense.energy_wh),
             "not measured" if quality is None else _score(quality.score.mean, quality.score.low, quality.score.high),
             style="bold" if number == 1 else "",
         )
@@ -82,8 +76,8 @@ def _remarks(number: int, option: Option) -> Iterable[Text]:
     placed = sorted(layout.plan.engines, key=lambda engine: engine.engine_id)
     engines = ", ".join(f"{engine.model_id} on {len(engine.gpu_ids)}" for engine in placed)
     yield Text.assemble((f"{number}. ", "bold"), f"engines, each on so many GPUs: {engines}")
-    missed = "" if option.missed_per_s is None else f", surely not {option.missed_per_s:.3g}"
-    yield Text(f"   holds {option.highest_per_s:.3g} requests/s{missed}; then {option.bottleneck}")
+    missed = "" if option.missed_per_s is None else f", surely not {plain(option.missed_per_s)}"
+    yield Text(f"   holds {plain(option.highest_per_s)} requests/s{missed}; then {option.bottleneck}")
     yield Text(f"   without its fullest node: {option.loss.words}")
     yield Text(f"   {certainty(option)}")
 
@@ -113,9 +107,9 @@ def _sensitivity(advice: Advice) -> Table:
     for swing in advice.sensitivity:
         table.add_row(
             swing.name,
-            f"{swing.low_label}: {seconds(swing.low_s)} s",
+            f"{swing.low_label}: {plain(swing.low_s)} s",
             "holds" if swing.low_holds else "does not hold",
-            f"{swing.high_label}: {seconds(swing.high_s)} s",
+            f"{swing.high_label}: {plain(swing.high_s)} s",
             "holds" if swing.high_holds else "does not hold",
         )
     return table

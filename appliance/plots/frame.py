@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from html import escape
+from math import isfinite
 from typing import Final
 
 from appliance.plots.axis import Axis
@@ -13,14 +14,19 @@ WIDTH: Final = 760
 HEIGHT: Final = 380
 COLOURS: Final = ("#1f5f8b", "#c8553d", "#3a7d44", "#7b4b94", "#b0851f", "#4f6d7a", "#a23e48", "#2a9d8f")
 _LEFT, _RIGHT, _TOP, _BOTTOM = 56, 20, 16, 46
+_LARGEST: Final = 1e9
+"""Larger numbers are written with an exponent."""
 
 Words = Callable[[float], str]
 """How a value on an axis is written."""
 
 
 def plain(value: float) -> str:
-    """Three digits."""
-    return f"{value:.3g}"
+    """Three digits that count, large numbers in full; what has no end is ∞."""
+    if not isfinite(value):
+        return "∞"
+    short = f"{value:.3g}"
+    return f"{float(short):,.0f}" if 1000 <= abs(float(short)) < _LARGEST else short
 
 
 def colour(number: int) -> str:

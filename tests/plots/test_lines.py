@@ -9,6 +9,7 @@ from math import inf
 import pytest
 
 from appliance.plots.axis import Axis
+from appliance.plots.frame import plain
 from appliance.plots.lines import Line, Mark, Spot, line_chart
 from appliance.plots.style import standing_alone, style
 
@@ -60,3 +61,11 @@ def test_a_picture_by_itself_has_the_style_and_loads_nothing() -> None:
     alone = standing_alone(line_chart([steep("a")], "x", "y"))
     assert style() in ElementTree.fromstring(alone)[0].text  # type: ignore[operator]  # a style element has a text
     assert not re.search(r"https?://(?!www\.w3\.org/2000/svg)|@import|url\(", alone)
+
+
+@pytest.mark.parametrize(
+    ("value", "said"),
+    [(0.0609, "0.0609"), (12.34, "12.3"), (999.6, "1,000"), (1034.0, "1,030"), (1.41e6, "1,410,000"), (inf, "∞")],
+)
+def test_a_number_is_said_in_three_digits_without_an_exponent(value: float, said: str) -> None:
+    assert plain(value) == said

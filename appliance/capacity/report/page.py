@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from math import isfinite
-
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from appliance.capacity.advice import Advice
 from appliance.capacity.expense import Band
 from appliance.capacity.option import Option
 from appliance.capacity.report.bars import gantt, gpu_map, tornado
+from appliance.plots.frame import plain
 from appliance.plots.lines import Line, Mark, Spot, line_chart
 from appliance.plots.style import style
 
@@ -17,12 +16,8 @@ _CUT = 3.0
 """The plot ends at so many times the limit: beyond the knee everything is too slow."""
 
 
-def _seconds(value: float) -> str:
-    return f"{value:.3g}" if isfinite(value) else "∞"
-
-
 def _span(band: Band) -> str:
-    return f"{_seconds(band.expected)} ({_seconds(band.low)}–{_seconds(band.high)})"
+    return f"{plain(band.expected)} ({plain(band.low)}–{plain(band.high)})"
 
 
 _pages = Environment(
@@ -32,7 +27,7 @@ _pages = Environment(
     trim_blocks=True,
     lstrip_blocks=True,
 )
-_pages.filters |= {"seconds": _seconds, "span": _span}
+_pages.filters |= {"plain": plain, "span": _span}
 
 
 def page(advice: Advice) -> str:
