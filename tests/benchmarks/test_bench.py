@@ -38,3 +38,10 @@ def test_means_and_spreads_of_two_tools() -> None:
     assert not oracle._row([1.1, 1.1], [1.0, 1.0])["within_3_percent"]
     found = {"requests": 7, "metrics": dict.fromkeys(oracle.METRICS, row)}
     assert len(oracle.table_of("mock", found).rows) == len(oracle.METRICS)
+
+
+def test_both_tools_send_as_much_in_any_window() -> None:
+    dues_s = oracle.jittered(1.25, 80, seed=1)
+    assert len(dues_s) == 100
+    assert all(index / 1.25 <= due_s < (index + 1) / 1.25 for index, due_s in enumerate(dues_s))
+    assert dues_s != oracle.jittered(1.25, 80, seed=2)
