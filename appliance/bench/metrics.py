@@ -53,6 +53,12 @@ class Kept:
         """Whether it was."""
         return self.value_s is not None and self.value_s <= self.objective.bound_s
 
+    @property
+    def words(self) -> str:
+        """What came of it beside what was wanted."""
+        value = "no value" if self.value_s is None else f"{self.value_s:.3f} s"
+        return f"{self.objective.figure.name} {value}, objective {self.objective.bound_s:g} s"
+
     def as_document(self) -> dict[str, Any]:
         """For JSON."""
         return {

@@ -102,9 +102,7 @@ def _notes(result: Result, rows: Sequence[Row]) -> list[tuple[str, str]]:
     for row in rows:
         where = f"{row.phase or 'all that count'}{f', {row.kind}' if row.kind else ''}"
         for kept in row.figures.objectives if row.figures.requests else ():
-            value = "no value" if kept.value_s is None else f"{kept.value_s:.3f} s"
-            said = f"{where}: {kept.objective.figure.name} {value}, objective {kept.objective.bound_s:g} s"
-            found.append((f"{'✓' if kept.kept else '✗'} {said}", "green" if kept.kept else "red"))
+            found.append((f"{'✓' if kept.kept else '✗'} {where}: {kept.words}", "green" if kept.kept else "red"))
         if not row.phase and not row.kind:
             found += [(f"{number} × {error}", "red") for error, number in row.figures.errors.items()]
             lag = row.figures.metrics["lag"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -14,10 +15,11 @@ from tests.bench.test_result import result
 def test_figures_report_and_picture(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(bench, "REPORT", tmp_path / "report.html")
     record, picture = tmp_path / "bench.json", tmp_path / "bench.svg"
-    bench.write([result(), result()], record, picture)
+    kept = replace(result(), header=replace(result().header, objectives={"": {"e2e_p95_s": 0.5}}))
+    bench.write([kept, result()], record, picture)
     document = json.loads(record.read_text())
     assert document["machine"]["cores"] == 2
-    assert [one["highest_rate_kept_per_s"] for one in document["results"]] == [None, None]
+    assert [one["highest_rate_kept_per_s"] for one in document["results"]] == [20.0, None]
     assert document["results"][0]["figures"][0]["requests"] == 20
     assert "records" not in document["results"][0]
     assert (tmp_path / "report.html").read_text().count("<h1>small</h1>") == 2

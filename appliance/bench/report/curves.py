@@ -11,6 +11,7 @@ from appliance.bench.metrics import values_of
 from appliance.bench.objective import Figure
 from appliance.bench.records import RequestRecord
 from appliance.bench.result import EVERYTHING, Result, Span
+from appliance.plots.frame import plain
 from appliance.plots.lines import Line, Mark, Spot, line_chart
 
 FIGURES: Final = (Figure("e2e", "p95"), Figure("ttft", "p95"))
@@ -40,46 +41,40 @@ def latency_chart(result: Result, figure: Figure) -> str:
 
 def highest_rate_kept(result: Result) -> float | None:
     """The highest offered rate up to which all objectives are kept, those of each kind too; None: not at the lowest."""
-    best = None
-    for span in _swept(result):
-        if _misses(result, span):
-            break
-        best = span.offered_per_s
-    return best
+    sweep = _sweep(result)
+    kept = _kept(sweep)
+    return sweep[kept - 1][0] if kept else None
 
 
 def what_holds(result: Result) -> str:
     """Up to which rate all objectives are kept, and what is missed above it. Empty without objectives or a sweep."""
-    swept = _swept(result)
-    if len(swept) < 2 or not any(result.header.objectives.values()):
+    sweep = _sweep(result)
+    kept = _kept(sweep)
+    if len(sweep) < 2 or not any(result.header.objectives.values()):
         return ""
-    highest = highest_rate_kept(result)
-    held = "" if highest is None else f"all objectives are kept up to {highest:.3g} requests a second"
-    for span in swept:
-        if missed := _misses(result, span):
-            at = "at the lowest rate" if highest is None else "then"
-            return f"{held}{'; ' if held else ''}{at}, {span.offered_per_s:.3g} a second: {', '.join(missed)}"
-    return f"{held}, the highest rate of the sweep"
+    held = f"all objectives are kept up to {plain(sweep[kept - 1][0])} requests a second" if kept else ""
+    if kept == len(sweep):
+        return f"{held}, the highest rate of the sweep"
+    rate, missed = sweep[kept]
+    return f"{held + '; then' if held else 'at the lowest rate'}, {plain(rate)} a second: {'; '.join(missed)}"
 
 
-def _swept(result: Result) -> list[Span]:
-    """Phases that count, by the rate that was offered."""
-    spans = [span for span in result.header.phases if span.counts and span.offered_per_s]
-    return sorted(spans, key=lambda span: span.offered_per_s or 0.0)
+def _kept(sweep: Sequence[tuple[float, list[str]]]) -> int:
+    """How many rates, from the lowest on, miss nothing."""
+    return next((number for number, (_, missed) in enumerate(sweep) if missed), len(sweep))
 
 
-def _misses(result: Result, span: Span) -> list[str]:
-    """What a phase did not keep, in words."""
-    found = []
-    for row in (row for row in result.rows() if row.phase == span.name and row.figures.requests):
+def _sweep(result: Result) -> list[tuple[float, list[str]]]:
+    """The offered rates of the phases that count, from the lowest on, and what was missed at each, in words."""
+    rates = {span.name: span.offered_per_s for span in result.header.phases if span.counts and span.offered_per_s}
+    missed: dict[str, list[str]] = {name: [] for name in rates}
+    for row in result.rows():
+        if row.phase not in rates or not row.figures.requests:
+            continue
         if row.kind == EVERYTHING and row.figures.failed:
-            found.append(f"{row.figures.failed} of {row.figures.requests} requests failed")
-        for kept in row.figures.objectives:
-            if not kept.kept:
-                figure = kept.objective.figure.name
-                value = "no value" if kept.value_s is None else f"{kept.value_s:.3g} s"
-                found.append(f"{row.kind or 'all'}: {figure} {value}, not {kept.objective.bound_s:g}")
-    return found
+            missed[row.phase].append(f"{row.figures.failed} of {row.figures.requests} requests failed")
+        missed[row.phase] += [f"{row.kind or 'all'}: {one.words}" for one in row.figures.objectives if not one.kept]
+    return sorted((rate, missed[name]) for name, rate in rates.items())
 
 
 def _spots(result: Result, spans: Sequence[Span], kind: str, figure: Figure) -> tuple[Spot, ...]:

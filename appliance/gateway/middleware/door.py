@@ -35,7 +35,7 @@ class Door:
             await self._app(scope, receive, noting)
         except ClientDisconnect:
             exchange.error = "the caller went away"
-        except Exception as error:  # the door
+        except Exception as error:  # the door: whatever it is, it leaves as one typed answer
             report(error, exchange)
             if not started:
                 await response(error)(scope, receive, send)

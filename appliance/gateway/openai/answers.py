@@ -121,7 +121,7 @@ class StreamedAnswer(_Answer):
                         self._note_gap(exchange)
                     if said := self._writer.event(event):
                         await stream.say(said)
-            except Exception as error:  # the door, after the first byte
+            except Exception as error:  # the door, after the first byte: whatever it is, it leaves as an event
                 if not stream.begun:
                     raise
                 report(error, exchange)

@@ -112,7 +112,7 @@ class Carrier:
                 raise
             task.uncancel()
             await self._cut_short(course)
-        except Exception as error:  # the door of this path
+        except Exception as error:  # the door of this path: whatever it is, it leaves as one typed answer
             await self._failed(course, error)
         finally:
             self._over(course)
